@@ -1,0 +1,45 @@
+"""How Keel starts: `keel COMMAND …`.
+
+Each command lives in a module of this package with `run(command, argv) -> int`; only the module that
+is asked for is imported, so that `keel score` never waits for the web.
+Exit status: 0 done, 1 refused or not true (the reason on standard error), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from keel.domain.errors import Refused
+
+# command -> (module, one line of help). One line here is all that a new command needs.
+COMMANDS: dict[str, tuple[str, str]] = {}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if args else 2
+    if args[0] not in COMMANDS:
+        print(f"keel: there is no command {args[0]!r}.\n\n{usage()}", file=sys.stderr)
+        return 2
+    module, _ = COMMANDS[args[0]]
+    try:
+        return int(importlib.import_module(module).run(args[0], args[1:]))
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 0
+
+
+def usage() -> str:
+    width = max((len(name) for name in COMMANDS), default=0)
+    lines = [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(["usage: keel COMMAND [...]", "", *lines])
+
+
+def console() -> None:
+    raise SystemExit(main())
