@@ -1,0 +1,42 @@
+/**
+ * What every page needs from the browser: the clock of the room, the service worker that keeps
+ * forms and board at hand without a network, and forgetting them when somebody signs out.
+ */
+
+/** Write the time of the device into every `<time data-clock>`, on the minute. */
+function runClock() {
+  const clocks = document.querySelectorAll("time[data-clock]");
+  if (!clocks.length) return;
+  const tick = () => {
+    const now = new Date();
+    const shown = `${String(now.getHours()).padStart(2, "0")}:${String(now.getMinutes()).padStart(2, "0")}`;
+    for (const clock of clocks) {
+      if (clock.textContent !== shown) clock.textContent = shown;
+      clock.setAttribute("datetime", now.toISOString());
+    }
+    setTimeout(tick, 60_000 - (now.getTime() % 60_000));
+  };
+  tick();
+}
+
+/** Register the worker named on `<html data-worker="/sw.js">`; pages without the name stay without one. */
+async function startWorker() {
+  const address = document.documentElement.dataset.worker;
+  if (!address || !("serviceWorker" in navigator)) return;
+  try {
+    await navigator.serviceWorker.register(address, { type: "module", updateViaCache: "none" });
+  } catch (error) {
+    console.warn("Pages will not open without a network:", error);
+  }
+}
+
+/** Kept pages belong to whoever is signed in: signing out removes them from the device. The outbox stays. */
+function forgetOnSignOut() {
+  for (const form of document.querySelectorAll("form[data-sign-out]")) {
+    form.addEventListener("submit", () => navigator.serviceWorker?.controller?.postMessage({ type: "forget" }));
+  }
+}
+
+runClock();
+startWorker();
+forgetOnSignOut();
