@@ -14,7 +14,10 @@ from collections.abc import Sequence
 from keel.domain.errors import Refused
 
 # command -> (module, one line of help). One line here is all that a new command needs.
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "plan": ("keel.cli.plan", "due dates, windows and states of every visit of a course"),
+    "protocols": ("keel.cli.plan", "list, show or check protocols"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
