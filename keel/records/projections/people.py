@@ -1,0 +1,83 @@
+"""Sites, memberships, studies, cohorts and definitions."""
+
+from __future__ import annotations
+
+from keel.domain.events import Event
+from keel.records.models import CohortRow, DefinitionRow, MembershipRow, SiteRow, StudyRow
+from keel.records.projections import on
+
+
+@on("site_opened")
+def site(event: Event) -> None:
+    p = event.payload
+    SiteRow.objects.create(
+        id=event.subject,
+        name=p["name"],
+        country=p["country"],
+        timezone=p["timezone"],
+        jurisdiction=p.get("jurisdiction", ""),
+        detail=p.get("detail") or {},
+    )
+
+
+@on("role_granted")
+def granted(event: Event) -> None:
+    p = event.payload
+    MembershipRow.objects.update_or_create(
+        id=f"{event.subject}/{p['site']}/{p['role']}",
+        defaults={
+            "staff": event.subject,
+            "site": p["site"],
+            "role": p["role"],
+            "granted_at": event.occurred_at,
+            "revoked_at": None,
+        },
+    )
+
+
+@on("role_revoked")
+def revoked(event: Event) -> None:
+    p = event.payload
+    MembershipRow.objects.filter(id=f"{event.subject}/{p['site']}/{p['role']}").update(revoked_at=event.occurred_at)
+
+
+@on("study_opened")
+def study(event: Event) -> None:
+    p = event.payload
+    StudyRow.objects.create(
+        id=event.subject,
+        title=p["title"],
+        protocol=p["protocol"],
+        protocol_version=p["protocol_version"],
+        sites=p["sites"],
+        documents=p.get("documents") or [],
+        opened_at=event.occurred_at,
+        detail=p.get("detail") or {},
+    )
+
+
+@on("cohort_formed")
+def cohort(event: Event) -> None:
+    p = event.payload
+    CohortRow.objects.create(
+        id=event.subject,
+        site=p["site"],
+        study=p["study"],
+        name=p["name"],
+        formed_at=event.occurred_at,
+        courses=p["courses"],
+    )
+
+
+@on("definition_adopted")
+def adopted(event: Event) -> None:
+    p = event.payload
+    DefinitionRow.objects.create(
+        id=event.subject,
+        kind=p["kind"],
+        name=p["id"],
+        version=p["version"],
+        sha256=p["sha256"],
+        table=p["table"],
+        adopted_at=event.occurred_at,
+    )

@@ -1,0 +1,109 @@
+"""The door of every page: who is asking, may they, and how a refusal looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.shortcuts import redirect, render
+
+from keel.domain import access
+from keel.domain.errors import Reason, Refused
+from keel.domain.events import Actor
+from keel.queries import account
+
+View = Callable[..., HttpResponse]
+STATUS = {"forbidden": 403, "not-found": 404, "unknown-id": 404}
+
+
+def page(what: str, *, methods: tuple[str, ...] = ("GET",), open_to_links: bool = False) -> Callable[[View], View]:
+    """Make a view of a page: `what` is its row in domain/access.py; the view gets `by` (the actor) and `at` (now).
+
+    A Refused that the view lets through becomes a page with its reasons. `open_to_links` pages are the participant's.
+    """
+    if what not in access.TABLE:
+        raise KeyError(f"domain/access.py has no row for {what!r}")
+
+    def dress(view: View) -> View:
+        @wraps(view)
+        def answer(request: HttpRequest, **given: Any) -> HttpResponse:
+            if request.method not in methods:
+                return HttpResponseNotAllowed(methods)
+            at = datetime.now(UTC)
+            by = participant(request, at) if open_to_links else None
+            by = by or staff(request)
+            request.actor = by  # type: ignore[attr-defined]
+            if by is None:
+                return redirect("link_over" if open_to_links else f"/account/login/?next={request.path}")
+            try:
+                access.check_role(by, what)
+                return view(request, by=by, at=at, **given)
+            except Refused as refused:
+                return refusal(request, refused)
+
+        answer.door = what  # type: ignore[attr-defined]
+        answer.methods = methods  # type: ignore[attr-defined]
+        answer.open_to_links = open_to_links  # type: ignore[attr-defined]
+        return answer
+
+    return dress
+
+
+def staff(request: HttpRequest) -> Actor | None:
+    """The signed-in member of staff in the role they chose (the first they hold until they choose)."""
+    if not request.user.is_authenticated:
+        return None
+    held = account.memberships(str(request.user.pk))
+    request.memberships = held  # type: ignore[attr-defined]
+    if not held:
+        return Actor(id=str(request.user.pk), role="none", site="-")
+    chosen = next((m for m in held if m.key == request.session.get("acting")), held[0])
+    request.acting = chosen  # type: ignore[attr-defined]
+    return Actor(id=str(request.user.pk), role=chosen.role, site=chosen.site, device=_device(request))
+
+
+def participant(request: HttpRequest, at: datetime) -> Actor | None:
+    """The participant whose link was opened and confirmed in this browser, while the link works."""
+    opened = request.session.get("link")
+    link = account.link_by_id(opened, at=at) if opened else None
+    if link is None:
+        return None
+    courses = account.courses_of(link.participant)
+    if not courses:
+        return None
+    return Actor(
+        id=link.participant,
+        role="participant",
+        site=courses[0][1],
+        device=_device(request),
+        courses=tuple(c for c, _ in courses),
+    )
+
+
+def _device(request: HttpRequest) -> str:
+    return str(request.headers.get("X-Keel-Device", ""))[:40]
+
+
+def status_of(refused: Refused) -> int:
+    """403 forbidden, 404 not there, 409 refused by a rule."""
+    return STATUS.get(refused.reasons[0].code, 409)
+
+
+def refusal(request: HttpRequest, refused: Refused) -> HttpResponse:
+    """A refusal as an answer: JSON for programs, a page with the reasons for people."""
+    status = status_of(refused)
+    if wants_json(request):
+        return JsonResponse({"status": "refused", "reasons": [r.as_json() for r in refused.reasons]}, status=status)
+    return render(request, "layout/refused.html", {"page_title": "Refused", "reasons": refused.reasons}, status=status)
+
+
+def wants_json(request: HttpRequest) -> bool:
+    return request.content_type == "application/json" or "application/json" in request.headers.get("Accept", "")
+
+
+def malformed(what: str, why: str, mend: str) -> Refused:
+    """A form or message that could not be read."""
+    return Refused(Reason(what, why, mend, code="malformed"))
