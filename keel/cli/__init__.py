@@ -17,6 +17,8 @@ from keel.domain.errors import Refused
 COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("keel.cli.plan", "due dates, windows and states of every visit of a course"),
     "protocols": ("keel.cli.plan", "list, show or check protocols"),
+    "meta": ("keel.cli.evidence", "pool studies: fixed and random effects, heterogeneity, prediction"),
+    "effect-size": ("keel.cli.evidence", "an effect between two arms or within one, with its definition"),
 }
 
 

@@ -1,0 +1,337 @@
+"""`keel meta · effect-size · correlate · mediate · blinding`: the evidence engine on a CSV or Parquet file."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from keel.domain.errors import refuse
+from keel.outcomes import effect_size, meta
+from keel.outcomes.columns import FloatArray, complete_rows, design, numbers, read_table, texts
+
+# What a column may be called when a meta-analysis names a measure and no columns.
+CALLED: dict[str, tuple[str, ...]] = {
+    "m1": ("m1", "m1i", "mean1", "mean_arm1", "mean1i"),
+    "sd1": ("sd1", "sd1i", "sd_arm1"),
+    "n1": ("n1", "n1i", "n_arm1", "totaln_arm1"),
+    "m2": ("m2", "m2i", "mean2", "mean_arm2", "mean2i"),
+    "sd2": ("sd2", "sd2i", "sd_arm2"),
+    "n2": ("n2", "n2i", "n_arm2", "totaln_arm2"),
+    "a": ("a", "ai", "events1", "event_arm1"),
+    "c": ("c", "ci", "events2", "event_arm2"),
+    "x": ("x", "xi", "events"),
+    "n": ("n", "ni"),
+    "r": ("r", "ri"),
+}
+
+POOLED = (
+    *("k", "estimate", "se", "ci_low", "ci_high", "statistic", "p"),
+    *("tau2", "i2", "h2", "q", "q_p", "prediction_low", "prediction_high"),
+)
+
+
+def run(command: str, argv: Sequence[str]) -> int:
+    given = PARSERS[command]().parse_args(list(argv))
+    answer = ANSWERS[command](given)
+    if given.json:
+        print(json.dumps(plain(answer), allow_nan=False))
+    else:
+        show(answer)
+    return 0
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: frozen values become objects, arrays lists, what is not a number null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    if isinstance(value, np.ndarray):
+        return [plain(part) for part in value.tolist()]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def show(answer: dict[str, Any], indent: str = "") -> None:
+    """The same answer for a person: a name and its value per line, lists of results as blocks."""
+    for key, value in plain(answer).items():
+        if isinstance(value, dict):
+            print(f"{indent}{key}")
+            show(value, indent + "  ")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for part in value:
+                print(f"{indent}{key}")
+                show(part, indent + "  ")
+        else:
+            print(f"{indent}{key:<18} {f'{value:.6g}' if isinstance(value, float) else value}")
+
+
+def parser(command: str, text: str) -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog=f"keel {command}", description=text, allow_abbrev=False)
+    made.add_argument("file", type=Path, metavar="FILE", help="CSV or Parquet")
+    made.add_argument("--json", action="store_true", help="JSON on standard output")
+    made.add_argument("--level", type=share, default=0.95, help="of the intervals (0.95)")
+    return made
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError("a share lies between 0 and 1")
+    return value
+
+
+# ---- meta ----------------------------------------------------------------------------------------------
+
+
+def meta_parser() -> argparse.ArgumentParser:
+    made = parser("meta", "Meta-analysis of studies, one per row.")
+    made.add_argument("--effect", "--yi", metavar="COLUMN")
+    made.add_argument("--variance", "--vi", metavar="COLUMN")
+    made.add_argument("--se", "--sei", metavar="COLUMN", help="in place of --variance")
+    made.add_argument("--measure", type=str.upper, choices=list(effect_size.NEEDS), help="compute the effect")
+    for name, columns in CALLED.items():
+        made.add_argument(f"--{name}", metavar="COLUMN", help=f"for --measure; else one of {', '.join(columns)}")
+    made.add_argument("--method", type=str.upper, default="REML", help=", ".join(meta.METHODS))
+    made.add_argument("--test", type=str.lower, default="z", help=", ".join(meta.TESTS))
+    made.add_argument("--prediction", default="metafor", choices=["metafor", "classic"])
+    made.add_argument("--study", metavar="COLUMN", help="names of the studies")
+    made.add_argument("--by", metavar="COLUMN", help="subgroups")
+    made.add_argument("--moderators", nargs="+", metavar="COLUMN", default=[])
+    for name in ("leave-one-out", "cumulative", "egger", "trim-and-fill"):
+        made.add_argument(f"--{name}", action="store_true")
+    return made
+
+
+def meta_answer(given: argparse.Namespace) -> dict[str, Any]:
+    table = read_table(given.file)
+    effect, variance = study_effects(given, table)
+    wanted = design(table, given.moderators, intercept=False)
+    groups = texts(table, given.by) if given.by else None
+    keep = complete_rows(effect, variance, *([wanted.matrix] if given.moderators else []))
+    if groups:
+        keep &= np.array([g is not None for g in groups])
+    if not keep.all():
+        say(f"{int((~keep).sum())} of {len(keep)} rows were left out: a value is missing there.")
+    named = texts(table, given.study) if given.study else [f"row {i + 1}" for i in range(table.height)]
+    labels = [str(name) for name, kept in zip(named, keep, strict=True) if kept]
+    y, v = effect[keep], variance[keep]
+    pooled = meta.pool(
+        y,
+        v,
+        method=given.method,
+        test=given.test,
+        level=given.level,
+        moderators=wanted.matrix[keep] if given.moderators else None,
+        labels=wanted.labels,
+        prediction=given.prediction,
+    )
+    answer = pooled_json(pooled) | {"method": pooled.method, "test": pooled.test, "level": pooled.level}
+    if given.measure:
+        answer |= {"measure": given.measure, "definition": effect_size.DEFINITIONS[given.measure]}
+    if given.moderators:
+        answer |= {key: getattr(pooled, key) for key in ("coefficients", "moderator_statistic", "moderator_p", "r2")}
+    if pooled.method != "FE":
+        low, high = meta.tau2_interval(
+            y, v, level=given.level, moderators=wanted.matrix[keep] if given.moderators else None
+        )
+        answer |= {"tau2_low": low, "tau2_high": high}
+    chosen = {"method": given.method, "test": given.test}
+    if groups:
+        parts = meta.by_subgroup(y, v, [str(g) for g, kept in zip(groups, keep, strict=True) if kept], **chosen)
+        answer["by"] = [{"group": name} | (pooled_json(part) if part else {"k": 1}) for name, part in parts.groups]
+        answer["between"] = {"q": parts.q_between, "df": parts.q_df, "p": parts.q_p}
+    if given.leave_one_out:
+        rest = meta.leave_one_out(y, v, **chosen)
+        answer["leave_one_out"] = [{"without": n} | pooled_json(p) for n, p in zip(labels, rest, strict=True)]
+    if given.cumulative:
+        grown = meta.cumulative(y, v, **chosen)
+        answer["cumulative"] = [{"up_to": n} | pooled_json(p) for n, p in zip(labels[1:], grown, strict=True)]
+    if given.egger:
+        answer["egger"] = meta.egger(y, v)
+    if given.trim_and_fill:
+        filled = meta.trim_and_fill(y, v, **chosen)
+        about = {"estimator": filled.estimator, "side": filled.side, "filled": filled.filled, "filled_se": filled.se}
+        answer["trim_and_fill"] = about | pooled_json(filled.pooled)
+    return answer
+
+
+def study_effects(given: argparse.Namespace, table: pl.DataFrame) -> tuple[FloatArray, FloatArray]:
+    if given.measure:
+        columns = {
+            name: numbers(table, measure_column(given, table, name)) for name in effect_size.NEEDS[given.measure]
+        }
+        return effect_size.effects(given.measure, columns)
+    if not given.effect or not (given.variance or given.se):
+        raise refuse(
+            "No effects were named",
+            "a meta-analysis needs an effect and its variance for every study",
+            "Give --effect and --variance (or --se), or a --measure with the columns it is made from",
+            where="keel meta",
+        )
+    if given.variance:
+        return numbers(table, given.effect), numbers(table, given.variance)
+    errors = numbers(table, given.se)
+    if (errors <= 0).any():
+        row = int(np.flatnonzero(errors <= 0)[0])
+        raise refuse(
+            f"A standard error of {errors[row]:g} is not possible",
+            "it is greater than zero",
+            where=f"{given.se}, row {row + 1}",
+        )
+    return numbers(table, given.effect), errors**2
+
+
+def measure_column(given: argparse.Namespace, table: pl.DataFrame, name: str) -> str:
+    named = getattr(given, name)
+    if named:
+        return str(named)
+    for candidate in CALLED[name]:
+        if candidate in table.columns:
+            return candidate
+    raise refuse(
+        f"No column was named for {name}",
+        f"{given.measure} needs it, and none of {', '.join(CALLED[name])} is there",
+        f"Give --{name} COLUMN (the table has {', '.join(table.columns)})",
+        where=name,
+        code="no-column",
+    )
+
+
+def pooled_json(pooled: meta.Pooled) -> dict[str, Any]:
+    return {key: getattr(pooled, key) for key in POOLED}
+
+
+# ---- effect-size ---------------------------------------------------------------------------------------
+
+
+def effect_size_parser() -> argparse.ArgumentParser:
+    made = parser("effect-size", "The effect of people's own values: between two arms, or before and after.")
+    made.add_argument("--outcome", metavar="COLUMN", help="with --arm: the value to compare")
+    made.add_argument("--arm", metavar="COLUMN")
+    made.add_argument("--reference", metavar="ARM", help="the arm that is subtracted (the one that sorts last)")
+    made.add_argument("--before", metavar="COLUMN")
+    made.add_argument("--after", metavar="COLUMN")
+    between, within = ["g", "d", "delta-reference", "delta-other"], list(effect_size.WITHIN)
+    made.add_argument("--kind", choices=[*between, *(w.replace("_", "-") for w in within)], help="g, or d-z within")
+    return made
+
+
+def effect_size_answer(given: argparse.Namespace) -> dict[str, Any]:
+    table = read_table(given.file)
+    if given.before and given.after:
+        return effect_json(within_effect(given, table))
+    if given.outcome and given.arm:
+        return effect_json(between_effect(given, table))
+    raise refuse(
+        "No effect was named",
+        "an effect compares two arms, or two moments",
+        "Give --outcome and --arm, or --before and --after",
+        where="keel effect-size",
+    )
+
+
+def effect_json(effect: effect_size.EffectSize) -> dict[str, Any]:
+    return plain(effect) | {"method": f"{effect.definition}; {effect.interval}", "seed": None}
+
+
+def within_effect(given: argparse.Namespace, table: pl.DataFrame) -> effect_size.EffectSize:
+    before, after = numbers(table, given.before), numbers(table, given.after)
+    keep = complete_rows(before, after)
+    before, after = before[keep], after[keep]
+    for name, values in ((given.before, before), (given.after, after)):
+        check_spread(values, name)
+    r = float(np.corrcoef(before, after)[0, 1])
+    if abs(r) > 1 - 1e-12:
+        raise refuse(
+            "The effect was not computed", "everybody changed alike, so the change has no spread", where=given.after
+        )
+    kind = (given.kind or "d-z").replace("-", "_")
+    if kind not in effect_size.WITHIN:
+        raise refuse(
+            f"{given.kind} compares two groups",
+            "--before and --after are one group",
+            "Choose d-z, d-av, d-rm or d-baseline",
+        )
+    return effect_size.within_d(
+        float(before.mean()), sd(before), float(after.mean()), sd(after), len(before), r, kind=kind, level=given.level
+    )
+
+
+def between_effect(given: argparse.Namespace, table: pl.DataFrame) -> effect_size.EffectSize:
+    values, arms = numbers(table, given.outcome), texts(table, given.arm)
+    names = sorted({arm for arm, value in zip(arms, values, strict=True) if arm is not None and not np.isnan(value)})
+    if len(names) != 2:
+        raise refuse(
+            "The arms were not compared",
+            f"column {given.arm!r} has {len(names)} arms with values ({', '.join(names) or 'none'}), not two",
+            "Keep the rows of two arms",
+            where=given.arm,
+        )
+    reference = given.reference or names[1]
+    if reference not in names:
+        raise refuse(
+            f"There is no arm {reference!r}", "no row has it", f"There are: {', '.join(names)}", where=given.arm
+        )
+    other = names[0] if reference == names[1] else names[1]
+    chosen = {
+        name: np.array([v for a, v in zip(arms, values, strict=True) if a == name and not np.isnan(v)])
+        for name in (other, reference)
+    }
+    for name, group in chosen.items():
+        check_spread(group, f"{given.outcome} in {name}")
+    one, two = chosen[other], chosen[reference]
+    kind = given.kind or "g"
+    if kind in ("g", "d"):
+        return effect_size.cohens_d(
+            float(one.mean()),
+            sd(one),
+            len(one),
+            float(two.mean()),
+            sd(two),
+            len(two),
+            level=given.level,
+            hedges=kind == "g",
+        )
+    if kind not in ("delta-reference", "delta-other"):
+        raise refuse(
+            f"{kind} is a change within one group", "--arm compares two", "Choose g, d, delta-reference or delta-other"
+        )
+    giver, whose = (sd(two), "control") if kind == "delta-reference" else (sd(one), "treated")
+    return effect_size.glass_delta(
+        float(one.mean()), len(one), float(two.mean()), len(two), sd=giver, sd_of=whose, level=given.level
+    )
+
+
+def sd(values: FloatArray) -> float:
+    return float(values.std(ddof=1))
+
+
+def check_spread(values: FloatArray, name: str) -> None:
+    if len(values) < 2 or float(np.ptp(values)) == 0:
+        why = f"it has {len(values)} values" if len(values) < 2 else f"every value is {values[0]:g}"
+        raise refuse(
+            "The effect was not computed", f"{why}, so there is no spread to divide by", where=name, code="constant"
+        )
+
+
+PARSERS = {"meta": meta_parser, "effect-size": effect_size_parser}
+ANSWERS = {"meta": meta_answer, "effect-size": effect_size_answer}

@@ -1,0 +1,213 @@
+"""Reading a table and taking columns out of it: every way it can be unfit is a sentence.
+
+CSV is read as text and turned into numbers column by column, so that a word in a number column is
+refused with its row and its text instead of silently making the whole column text. Parquet brings
+its own types. Rows are counted from 1, the header not counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from keel.domain.errors import Refused, refuse
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+MISSING = ("", "NA", "N/A", "NaN", "nan", ".", "null")
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """Read a CSV (comma, semicolon or tab; a semicolon file may use decimal commas) or Parquet file."""
+    if not path.is_file():
+        raise refuse(
+            f"{path.name} was not read", "there is no such file", "Give a CSV or Parquet file", where=str(path)
+        )
+    try:
+        table = pl.read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_csv(path)
+    except Refused:
+        raise
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise refuse(
+            f"{path.name} was not read", f"it is neither CSV nor Parquet ({why})", "Save it as CSV", where=str(path)
+        ) from None
+    if table.height == 0:
+        raise refuse(f"{path.name} was not used", "it has no rows", "Give a file with data", where=str(path))
+    return table
+
+
+def _read_csv(path: Path) -> pl.DataFrame:
+    with path.open("rb") as file:
+        header = file.readline().decode("utf-8-sig")
+    if not header.strip():
+        raise refuse(
+            f"{path.name} was not read", "the file is empty", "Give a file with a header and rows", where=str(path)
+        )
+    separator = max(",;\t", key=header.count) if any(mark in header for mark in ",;\t") else ","
+    table = pl.read_csv(path, separator=separator, infer_schema=False, null_values=list(MISSING), encoding="utf8")
+    table = table.rename({name: name.strip() for name in table.columns}).with_columns(pl.all().str.strip_chars())
+    if separator == ";":
+        table = table.with_columns(pl.all().str.replace(r"^([+-]?\d+),(\d+)$", "${1}.${2}"))
+    return table
+
+
+def check_column(table: pl.DataFrame, name: str) -> None:
+    if name not in table.columns:
+        raise refuse(
+            f"There is no column {name!r}",
+            "the table does not have it",
+            f"It has: {', '.join(table.columns)}",
+            where=name,
+            code="no-column",
+        )
+
+
+def numbers(table: pl.DataFrame, name: str) -> FloatArray:
+    """Column `name` as numbers, missing as NaN. Refuses text (row and text named) and infinite values."""
+    check_column(table, name)
+    column = table[name]
+    if column.dtype == pl.String:
+        cast = column.cast(pl.Float64, strict=False)
+        unread = (
+            (column.is_not_null() & cast.is_null()).arg_max() if (cast.null_count() > column.null_count()) else None
+        )
+        if unread is not None:
+            raise refuse(
+                f"Column {name!r} is not a column of numbers",
+                f"row {unread + 1} holds {str(column[unread])[:40]!r}",
+                "Mend that value, or leave it empty if it is missing",
+                where=f"{name}, row {unread + 1}",
+                code="not-a-number",
+            )
+        column = cast
+    elif not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+        if column.dtype == pl.Null:
+            return np.full(table.height, np.nan)
+        raise refuse(f"Column {name!r} is not a column of numbers", f"it holds {column.dtype}", where=name)
+    values = np.array(column.cast(pl.Float64).fill_null(float("nan")).to_numpy(), dtype=np.float64)
+    infinite = np.flatnonzero(np.isinf(values))
+    if infinite.size:
+        raise refuse(
+            f"Column {name!r} was not used",
+            f"row {infinite[0] + 1} is infinite",
+            "Mend that value, or leave it empty if it is missing",
+            where=f"{name}, row {infinite[0] + 1}",
+            code="infinite",
+        )
+    return values
+
+
+def texts(table: pl.DataFrame, name: str) -> list[str | None]:
+    """Column `name` as text, missing as None; whole numbers lose their `.0`."""
+    check_column(table, name)
+    column = table[name]
+    if column.dtype.is_float():
+        return [None if v is None or math.isnan(v) else f"{v:g}" for v in column.to_list()]
+    return [None if v is None else str(v) for v in column.to_list()]
+
+
+def is_text(table: pl.DataFrame, name: str) -> bool:
+    """Whether a column is of words. A column of numbers with a few words among them is refused, not guessed at."""
+    check_column(table, name)
+    column = table[name]
+    if column.dtype in (pl.Categorical, pl.Enum):
+        return True
+    if column.dtype != pl.String:
+        return False
+    present = column.drop_nulls()
+    readable = present.cast(pl.Float64, strict=False).drop_nulls().len()
+    if readable and readable < present.len():
+        numbers(table, name)
+    return readable == 0 and present.len() > 0
+
+
+@dataclass(frozen=True)
+class Design:
+    """A design matrix: `matrix` (rows × columns, NaN where a value is missing) and a name per column."""
+
+    matrix: FloatArray
+    labels: tuple[str, ...]
+
+
+def design(table: pl.DataFrame, names: Sequence[str], *, intercept: bool = True) -> Design:
+    """Number columns as they are, text columns as 0/1 columns against the level that sorts first."""
+    parts: list[FloatArray] = [np.ones(table.height)] if intercept else []
+    labels: list[str] = ["intercept"] if intercept else []
+    for name in names:
+        if not is_text(table, name):
+            parts.append(numbers(table, name))
+            labels.append(name)
+            continue
+        values = texts(table, name)
+        missing = np.array([v is None for v in values])
+        for level in sorted({v for v in values if v is not None})[1:]:
+            column = np.array([float(v == level) for v in values])
+            column[missing] = np.nan
+            parts.append(column)
+            labels.append(f"{name}={level}")
+    matrix = np.column_stack(parts) if parts else np.empty((table.height, 0))
+    return Design(matrix, tuple(labels))
+
+
+def check_full_rank(matrix: FloatArray, labels: Sequence[str]) -> None:
+    """Refuse a design whose columns repeat each other, naming the first column that adds nothing."""
+    if matrix.shape[1] == 0:
+        return
+    scale = np.linalg.norm(matrix, axis=0)
+    kept = np.empty((matrix.shape[0], 0))
+    for index, label in enumerate(labels):
+        column = matrix[:, index]
+        rest = column - kept @ (kept.T @ column)
+        rest = rest - kept @ (kept.T @ rest)
+        length = float(np.linalg.norm(rest))
+        if scale[index] == 0 or length <= 1e-9 * scale[index]:
+            why = (
+                "it is zero everywhere"
+                if scale[index] == 0
+                else "it is constant, or follows from the columns before it"
+            )
+            raise refuse(
+                f"Column {label!r} cannot be used here",
+                f"in the {matrix.shape[0]} rows used {why}",
+                "Leave it out",
+                where=label,
+                code="collinear",
+            )
+        kept = np.column_stack([kept, rest / length])
+
+
+def complete_rows(*arrays: FloatArray) -> BoolArray:
+    """Rows without a missing value in any of the arrays (vectors, or matrices of rows × columns)."""
+    keep = np.ones(len(arrays[0]), dtype=bool)
+    for array in arrays:
+        keep &= ~np.isnan(array if array.ndim == 1 else array.reshape(len(array), -1).sum(axis=1))
+    return keep
+
+
+def check_varies(values: FloatArray, name: str, *, least: int = 3) -> None:
+    """Refuse a column with fewer than `least` values, or with one value throughout."""
+    if len(values) < least:
+        raise refuse(
+            f"Column {name!r} was not used",
+            f"{len(values)} complete rows are left, and {least} are the least that can be used",
+            "Give more data",
+            where=name,
+            code="too-few",
+        )
+    if float(np.ptp(values)) == 0.0:
+        raise refuse(
+            f"Column {name!r} was not used",
+            f"every value is {values[0]:g}, so it explains nothing and nothing explains it",
+            "Give a column that varies",
+            where=name,
+            code="constant",
+        )

@@ -1,0 +1,127 @@
+"""The evidence commands as a statistician's script calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from keel.cli import main
+
+REFERENCE = json.loads((Path(__file__).parents[1] / "reference/meta/reference.json").read_text())
+META_KEYS = [
+    *("k", "estimate", "se", "ci_low", "ci_high", "statistic", "p"),
+    *("tau2", "i2", "h2", "q", "q_p", "prediction_low", "prediction_high"),
+]
+
+
+def ask(capsys: pytest.CaptureFixture[str], *argv: object) -> Any:
+    assert main([str(a) for a in argv]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
+    assert main([str(a) for a in argv]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    return said.err
+
+
+@pytest.fixture(params=["csv", "parquet"])
+def studies(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    data = REFERENCE["sets"]["eight"]
+    table = pl.DataFrame({key: data[key] for key in ("yi", "vi", "dose", "group")})
+    path = tmp_path / f"studies.{request.param}"
+    table.write_csv(path) if request.param == "csv" else table.write_parquet(path)
+    return path
+
+
+def test_meta_gives_the_fixed_keys_and_metafors_numbers(studies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("--effect", "yi", "--variance", "vi", "--method", "REML", "--test", "knha", "--json")
+    answer = ask(capsys, "meta", studies, *given)
+    theirs = next(f for f in REFERENCE["fits"] if (f["set"], f["method"], f["test"]) == ("eight", "REML", "knha"))
+    assert list(answer)[: len(META_KEYS)] == META_KEYS
+    for key in META_KEYS:
+        assert answer[key] == pytest.approx(theirs[key], rel=1e-5, abs=1e-9)
+
+
+def test_meta_from_means_by_name_and_its_other_sides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "means.csv"
+    pl.DataFrame(REFERENCE["effects"]["SMD"]["input"]).rename({"m1": "drug_mean"}).write_csv(path)
+    answer = ask(capsys, "meta", path, "--measure", "SMD", "--m1", "drug_mean", "--leave-one-out", "--egger", "--json")
+    theirs = next(f for f in REFERENCE["fits"] if (f["set"], f["method"], f["test"]) == ("trials", "REML", "z"))
+    assert answer["estimate"] == pytest.approx(theirs["estimate"], rel=1e-6)
+    assert len(answer["leave_one_out"]) == 12
+    assert answer["egger"]["p"] == pytest.approx(REFERENCE["extras"][0]["egger_lm"]["p"], rel=1e-6)
+    assert "no column was named for m1" in refused(capsys, "meta", path, "--measure", "SMD").lower()
+
+
+def test_meta_by_subgroup_and_moderator(studies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("--effect", "yi", "--variance", "vi", "--by", "group", "--moderators", "dose", "group", "--json")
+    answer = ask(capsys, "meta", studies, *given)
+    assert [part["group"] for part in answer["by"]] == ["group", "individual"]
+    assert [c["term"] for c in answer["coefficients"]] == ["intercept", "dose", "group=individual"]
+
+
+def test_a_study_without_its_numbers_is_left_out_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text("yi;vi\n0,5;0,1\nNA;0,2\n0,7;0,3\n")
+    assert main(["meta", str(path), "--effect", "yi", "--variance", "vi", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["k"] == 2
+    assert "1 of 3 rows were left out" in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "empty"),
+        ("yi,vi\n", "no rows"),
+        ("yi,wrong\n1,2\n", "no column 'vi'"),
+        ("yi,vi\n0.5,0.1\nmuch,0.2\n", "row 2 holds 'much'"),
+        ("yi,vi\n0.5,0.1\ninf,0.2\n", "row 2 is infinite"),
+        ("yi,vi\n0.5,0.1\n0.6,-0.2\n", "study 2"),
+        ("yi,vi\n0.5,0.1\n", "there is 1"),
+        ("yi,vi\n0.5,0.1\n,\n", "there is 1"),
+        ('yi,vi\n"0.5,0.1\n', ""),
+        ("yi,vi\n1,2,3,4\n", ""),
+    ],
+)
+def test_an_unfit_file_is_refused_in_words(
+    text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "unfit.csv"
+    path.write_text(text)
+    assert says in refused(capsys, "meta", path, "--effect", "yi", "--variance", "vi", "--json")
+
+
+def test_a_file_that_is_not_a_table_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "noise.parquet"
+    path.write_bytes(b"\x00\xff\xfe nothing")
+    assert "neither CSV nor Parquet" in refused(capsys, "meta", path, "--effect", "yi", "--variance", "vi")
+    path.rename(tmp_path / "noise.csv")
+    refused(capsys, "meta", tmp_path / "noise.csv", "--effect", "yi", "--variance", "vi")
+    assert "no such file" in refused(capsys, "meta", tmp_path / "nowhere.csv", "--effect", "yi", "--variance", "vi")
+
+
+def test_effect_size_between_and_within(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(3)
+    before = rng.normal(23, 4, 24)
+    table = {"arm": ["treated"] * 12 + ["control"] * 12, "before": before, "after": before - rng.normal(9, 5, 24)}
+    path = tmp_path / "people.csv"
+    pl.DataFrame(table).write_csv(path)
+    given = ("effect-size", path, "--outcome", "after", "--arm", "arm", "--json")
+    g, d = ask(capsys, *given, "--reference", "control"), ask(capsys, *given, "--kind", "d", "--reference", "control")
+    assert d["ci_low"] < g["estimate"] < d["ci_high"]
+    assert abs(g["estimate"]) < abs(d["estimate"])
+    assert ask(capsys, *given, "--reference", "treated")["estimate"] == pytest.approx(-g["estimate"])
+    within = ask(capsys, "effect-size", path, "--before", "before", "--after", "after", "--json")
+    change = table["before"] - table["after"]
+    assert within["estimate"] == pytest.approx(change.mean() / change.std(ddof=1))
+    assert "three" in refused(capsys, "effect-size", path, "--outcome", "after", "--arm", "arm", "--reference", "three")
+    assert "no column" in refused(capsys, "effect-size", path, "--outcome", "worth", "--arm", "arm")
