@@ -340,14 +340,14 @@ def page_names() -> list[str]:
     return sorted(path.stem for path in PAGES.glob("*.html"))
 
 
-def write(folder: Path) -> list[Path]:
-    """Draw every gallery page into `folder`; returns the files."""
+def write(folder: Path, **more: object) -> list[Path]:
+    """Draw every gallery page into `folder`, with `more` in the context; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     drawer, context = engine(), sample()
     written = []
     for name in page_names():
         page = folder / f"{name}.html"
-        values = {**context, "page_title": name.replace("_", " ")}
+        values = {**context, "page_title": name.replace("_", " "), **more}
         page.write_text(drawer.get_template(f"{name}.html").render(Context(values)))
         written.append(page)
     return written

@@ -24,7 +24,11 @@ async function startWorker() {
   const address = document.documentElement.dataset.worker;
   if (!address || !("serviceWorker" in navigator)) return;
   try {
-    await navigator.serviceWorker.register(address, { type: "module", updateViaCache: "none" });
+    await navigator.serviceWorker.register(address, { updateViaCache: "none" });
+    const worker = (await navigator.serviceWorker.ready).active;
+    // The first visit was over before the worker came: tell it what this page is made of.
+    const files = performance.getEntriesByType("resource").map((entry) => entry.name).filter((name) => new URL(name).pathname.startsWith("/static/"));
+    worker?.postMessage({ type: "keep", addresses: [location.href.split("#")[0], ...files] });
   } catch (error) {
     console.warn("Pages will not open without a network:", error);
   }
