@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "protocols": ("keel.cli.plan", "list, show or check protocols"),
     "meta": ("keel.cli.evidence", "pool studies: fixed and random effects, heterogeneity, prediction"),
     "effect-size": ("keel.cli.evidence", "an effect between two arms or within one, with its definition"),
+    "instruments": ("keel.cli.score", "the instruments on the shelf: list, show ID, open"),
+    "score": ("keel.cli.score", "score responses: --batch FILE.jsonl or -"),
 }
 
 

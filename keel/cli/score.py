@@ -1,0 +1,151 @@
+"""`keel score --batch FILE.jsonl|-` and `keel instruments list | show ID | open`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO, Any
+
+from keel.domain.errors import Refused, refuse
+from keel.domain.instrument import Instrument
+from keel.domain.scoring import safety_flags, score
+from keel.library.instrument_files import instrument, instruments, sources
+
+
+def run(command: str, argv: Sequence[str]) -> int:
+    return {"score": score_command, "instruments": instruments_command}[command](argv)
+
+
+# ---- keel score -----------------------------------------------------------------------------------------
+
+
+def score_command(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="keel score", description="Score responses, one JSON object a line.")
+    parser.add_argument("--batch", required=True, metavar="FILE.jsonl", help="the file, or - for standard input")
+    given = parser.parse_args(argv)
+    with _opened(given.batch) as lines:
+        for answer in batch(lines):
+            sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+    return 0
+
+
+def batch(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """One answer per line, in order; a line that cannot be scored says why and never stops the rest."""
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield one_line(line, number)
+
+
+def one_line(line: str, number: int) -> dict[str, Any]:
+    asked: Any = None
+    try:
+        asked = _parsed(line, number)
+        return score(instrument(_named(asked, number)), asked.get("items"), asked.get("context")).as_json()
+    except Refused as refused:
+        return {"error": str(refused), **_alerts(asked)}
+
+
+def _alerts(asked: Any) -> dict[str, Any]:
+    """A safety item speaks even on a line that cannot be scored."""
+    try:
+        flags = safety_flags(instrument(asked["instrument"]), asked["items"])
+    except (Refused, TypeError, KeyError):
+        return {}
+    return {"alerts": [flag.as_json() for flag in flags]} if flags else {}
+
+
+def _parsed(line: str, number: int) -> Any:
+    place = f"line {number}"
+    try:
+        asked = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise refuse("The line is not JSON", str(error), "Write one JSON object a line", where=place) from None
+    if not isinstance(asked, Mapping):
+        raise refuse("The line is not a table", "it has no keys", 'Write {"instrument", "items"}', where=place)
+    return asked
+
+
+def _named(asked: Mapping[str, Any], number: int) -> str:
+    id = asked.get("instrument")
+    if not isinstance(id, str):
+        why = '"instrument" is the id of one, as a text'
+        raise refuse("No instrument was named", why, "See `keel instruments list`", where=f"line {number}")
+    if "items" not in asked:
+        raise refuse("No answers were given", '"items" is missing', "Add them", where=f"line {number}, {id}")
+    return id
+
+
+@contextlib.contextmanager
+def _opened(name: str) -> Iterator[IO[str]]:
+    if name == "-":
+        yield sys.stdin
+        return
+    try:
+        with open(name, encoding="utf-8", errors="replace") as file:
+            yield file
+    except OSError as error:
+        raise refuse(f"{name} was not read", error.strerror or str(error), "Give a file that exists") from None
+
+
+# ---- keel instruments -----------------------------------------------------------------------------------
+
+
+def instruments_command(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="keel instruments", description="The instruments on the shelf, as JSON.")
+    parts = parser.add_subparsers(dest="part", required=True)
+    parts.add_parser("list", help="every instrument in a line")
+    parts.add_parser("show", help="one instrument whole").add_argument("id")
+    parts.add_parser("open", help="what is not verified, and what stays null")
+    given = parser.parse_args(argv)
+    if given.part == "show":
+        _print(shown(instrument(given.id)))
+    else:
+        _print([{"list": in_short, "open": still_open}[given.part](one) for one in instruments().values()])
+    return 0
+
+
+def in_short(one: Instrument) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "version": one.version,
+        "title": one.title,
+        "edition": one.edition,
+        "answered_by": one.answered_by,
+        "items": sum(not item.optional for item in one.items),
+        "scores": list(one.score_names()),
+        "licence": one.licence.kind,
+        "verified": one.verified,
+    }
+
+
+def shown(one: Instrument) -> dict[str, Any]:
+    named = {row: text for row, text in sources().items() if row in one.sources}
+    return {**one.model_dump(mode="json", by_alias=True, exclude_defaults=True), "sources": named}
+
+
+def still_open(one: Instrument) -> dict[str, Any]:
+    """What the file leaves open, and each number in it that was not read at a source."""
+    parts = [
+        *((f"score {step.name}", step) for step in one.steps),
+        *((f"bands of {band.of}", band) for band in one.bands),
+        *((f"safety {' '.join(safety.items())}", safety) for safety in one.safety),
+        *((f"{change.kind} of {change.of}", change) for change in one.change),
+    ]
+    memory = [name for name, part in parts if not part.verified]
+    house = [name for name, part in parts if part.basis == "house"]
+    return {
+        "id": one.id,
+        "verified": one.verified,
+        "open": list(one.open),
+        "from_memory": list(dict.fromkeys(memory)),
+        "house_rules": list(dict.fromkeys(house)),
+        "paper_opened": bool(one.paper and one.paper.verified),
+        "licence_verified": one.licence.verified,
+    }
+
+
+def _print(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))

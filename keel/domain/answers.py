@@ -1,0 +1,407 @@
+"""Reading what was answered: shapes, codes, and what was never asked.
+
+An answer is a raw code as entered. `null` is a blank. "prefer_not" and "not_applicable" are answers, not gaps:
+neither can be summed, but the first is counted as unanswered for scoring and shown as a choice, and the second
+is no gap at all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keel.domain.errors import Reason, Refused, refuse
+from keel.domain.instrument import Answers, Context, Instrument, Item, Rule, Where
+
+PREFER_NOT = "prefer_not"
+NOT_APPLICABLE = "not_applicable"
+
+Value = bool | int | float | str | tuple[str, ...] | None
+Truth = bool | None
+
+
+@dataclass(frozen=True)
+class Given:
+    """Answers by item id, every item present. A value is a code or None; `declined` and `not_applicable` say which
+    of the Nones were answers; `seen` are the items that somebody reached."""
+
+    values: dict[str, Value]
+    declined: frozenset[str]
+    not_applicable: frozenset[str]
+    seen: frozenset[str]
+
+
+@dataclass
+class Scope:
+    """What a rule or a step can see."""
+
+    values: dict[str, Value]
+    context: Mapping[str, Any]
+    not_applicable: frozenset[str]
+
+
+# ---- the shape ----------------------------------------------------------------------------------------
+
+
+def by_item(instrument: Instrument, items: Any) -> dict[str, Any]:
+    """Bring the given shape to {item id: raw answer}. A list is in printed order; a table is by item id, or has the
+    instrument's own shape. Refuses a wrong length and unknown names."""
+    if isinstance(items, Mapping):
+        return _from_mapping(instrument, items)
+    if isinstance(items, (list, tuple)):
+        if instrument.shape:
+            raise _bad(
+                instrument,
+                "items",
+                "The answers are a list",
+                "this instrument's answers are named",
+                f"Give a table with {', '.join(instrument.shape)}",
+            )
+        return dict(_in_order(instrument, items))
+    raise _bad(
+        instrument,
+        "items",
+        "The answers were not read",
+        f"they are {_kind(items)}",
+        "Give a list in printed order, or a table by item",
+    )
+
+
+def _in_order(instrument: Instrument, items: list[Any] | tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+    ordered = [i.id for i in instrument.items if not i.optional] + [i.id for i in instrument.items if i.optional]
+    needed = sum(not item.optional for item in instrument.items)
+    if not needed <= len(items) <= len(ordered):
+        most = f" to {len(ordered)}" if len(ordered) > needed else ""
+        raise _bad(
+            instrument,
+            "items",
+            f"{len(items)} answers were given",
+            f"there are {needed}{most} items",
+            "Give one answer per item in printed order, null where it is blank",
+        )
+    return zip(ordered, items, strict=False)
+
+
+def _from_mapping(instrument: Instrument, items: Mapping[str, Any]) -> dict[str, Any]:
+    known = {item.id for item in instrument.items}
+    shape = instrument.shape or {}
+    out: dict[str, Any] = {}
+    for key, value in items.items():
+        place = shape.get(str(key))
+        if isinstance(place, tuple):
+            out.update(_part(instrument, str(key), place, value))
+        elif place or str(key) in known:
+            out[place or str(key)] = value
+        else:
+            names = ", ".join(shape) if shape else instrument._item_words()
+            raise _bad(instrument, str(key), f"There is no item {key!r}", f"the items are {names}", "Mend the name")
+    return out
+
+
+def _part(instrument: Instrument, key: str, ids: tuple[str, ...], value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, (list, tuple)):
+        raise _bad(instrument, key, f"`{key}` is {_kind(value)}", "it is a list", f"Give {len(ids)} answers, or null")
+    if len(value) != len(ids):
+        raise _bad(
+            instrument,
+            key,
+            f"`{key}` has {len(value)} answers",
+            f"there are {len(ids)} items",
+            "Give one per item in printed order, null where it is blank",
+        )
+    return dict(zip(ids, value, strict=True))
+
+
+# ---- the codes ----------------------------------------------------------------------------------------
+
+
+def read_answers(instrument: Instrument, items: Any) -> Given:
+    """Read and check every answer. Refuses with a reason per item whose answer is outside its codes."""
+    given, reasons = read_leniently(instrument, by_item(instrument, items))
+    if reasons:
+        raise Refused(reasons)
+    return given
+
+
+def read_leniently(instrument: Instrument, raw: Mapping[str, Any]) -> tuple[Given, list[Reason]]:
+    """Read what can be read; an answer outside its codes is left out and becomes a reason."""
+    values: dict[str, Value] = {}
+    declined, idle, reasons = set(), set(), []
+    for item in instrument.items:
+        answer = raw.get(item.id)
+        if answer is None:
+            values[item.id] = None
+        elif answer == PREFER_NOT and isinstance(answer, str):
+            values[item.id] = None
+            declined.add(item.id)
+        elif answer == NOT_APPLICABLE and isinstance(answer, str):
+            values[item.id] = None
+            idle.add(item.id)
+        else:
+            try:
+                values[item.id] = READERS[item.answers.kind](item.answers, answer)
+            except ValueError:
+                values[item.id] = None
+                reasons.append(_outside(instrument, item, answer))
+    return Given(values, frozenset(declined), frozenset(idle), frozenset(raw)), reasons
+
+
+def check_answer(instrument: Instrument, item_id: str, answer: Any) -> Value:
+    """Read one answer, as a form does when it arrives. Refuses what is outside the item's codes."""
+    item = instrument.item(item_id)
+    given, reasons = read_leniently(instrument, {item.id: answer})
+    if reasons:
+        raise Refused(reasons)
+    return given.values[item.id]
+
+
+def _code(answers: Answers, answer: Any) -> Value:
+    """A whole number of the list; 2.0 is 2, but true is not 1 and "2" is not 2."""
+    if isinstance(answer, bool) or not isinstance(answer, (int, float)) or answer not in answers.allowed():
+        raise ValueError
+    return int(answer)
+
+
+def _point(answers: Answers, answer: Any) -> Value:
+    if isinstance(answer, bool) or not isinstance(answer, (int, float)) or not math.isfinite(answer):
+        raise ValueError
+    if not answers.low <= answer <= answers.high:
+        raise ValueError
+    return answer
+
+
+def _yes_no(_: Answers, answer: Any) -> Value:
+    if not isinstance(answer, (bool, int, float)) or answer not in (0, 1):
+        raise ValueError
+    return int(answer)
+
+
+def _choice(answers: Answers, answer: Any) -> Value:
+    if not isinstance(answer, str) or answer not in answers.choices:
+        raise ValueError
+    return answer
+
+
+def _many(answers: Answers, answer: Any) -> Value:
+    given = [answer] if isinstance(answer, str) else answer
+    if not isinstance(given, (list, tuple)) or any(part not in answers.choices for part in given):
+        raise ValueError
+    return tuple(choice for choice in answers.choices if choice in given)
+
+
+READERS: dict[str, Callable[[Answers, Any], Value]] = {
+    "codes": _code,
+    "scale": _point,
+    "yes_no": _yes_no,
+    "choice": _choice,
+    "many": _many,
+}
+
+
+def _outside(instrument: Instrument, item: Item, answer: Any) -> Reason:
+    shifted = item.answers.kind == "codes" and item.answers.low == 0 and answer == item.answers.high + 1
+    mend = "Give one of these, or null where it is blank"
+    if shifted:
+        mend += "; if the file counts its answers from 1, subtract 1 from every answer first"
+    name = f"item {item.id}" if item.id.isdigit() else item.id
+    return Reason(
+        what=f"The answer {_shown(answer)} to {name} was refused",
+        why=f"its codes are {item.answers.in_words()}",
+        mend=mend,
+        where=f"{instrument.id}, {name}",
+        code="answer-outside-codes",
+    )
+
+
+# ---- the context --------------------------------------------------------------------------------------
+
+
+def read_context(instrument: Instrument, context: Any) -> dict[str, Any]:
+    """Check what the score needs to know beside the answers; what an instrument does not ask for is left alone."""
+    if context is None:
+        context = {}
+    if not isinstance(context, Mapping):
+        raise _bad(
+            instrument, "context", f"The context is {_kind(context)}", "it is a table", "Give {} or leave it out"
+        )
+    out: dict[str, Any] = {}
+    for name, wanted in instrument.contexts.items():
+        value = context.get(name)
+        out[name] = wanted.default if value is None else _context(instrument, name, wanted, value)
+    return out
+
+
+def _context(instrument: Instrument, name: str, wanted: Context, value: Any) -> Any:
+    if wanted.kind == "yes_no" and isinstance(value, bool):
+        return value
+    if wanted.kind == "choice" and isinstance(value, str) and (value in wanted.choices or not wanted.choices):
+        return value
+    if wanted.kind == "number" and not isinstance(value, bool) and isinstance(value, (int, float)):
+        low = -math.inf if wanted.low is None else wanted.low
+        high = math.inf if wanted.high is None else wanted.high
+        if low <= value <= high:
+            return value
+    allowed = {
+        "yes_no": "true or false",
+        "choice": f"one of {', '.join(wanted.choices)}",
+        "number": f"a number from {wanted.low} to {wanted.high}",
+    }[wanted.kind]
+    raise _bad(
+        instrument,
+        f"context.{name}",
+        f"context.{name} = {_shown(value)} was refused",
+        f"it is {allowed}",
+        "Mend it or leave it out",
+    )
+
+
+# ---- rules: true, false or unknown ----------------------------------------------------------------------
+
+
+def truth(rule: Rule, scope: Scope) -> Truth:
+    """Judge a rule after Kleene: a blank is unknown, and unknown stays unknown unless it cannot matter."""
+    if rule.all:
+        return _every(truth(part, scope) for part in rule.all)
+    if rule.any:
+        return _some(truth(part, scope) for part in rule.any)
+    if rule.negated:
+        inner = truth(rule.negated, scope)
+        return None if inner is None else not inner
+    if rule.count:
+        assert rule.where is not None
+        met = [compared(rule.where, scope.values[ref]) for ref in rule.count if ref not in scope.not_applicable]
+        sure = sum(one is True for one in met)
+        return _between(rule, sure, sure + sum(one is None for one in met))
+    if rule.sum:
+        return _share(rule, [scope.values[ref] for ref in rule.sum])
+    if rule.answered:
+        return all(scope.values[ref] is not None for ref in rule.answered)
+    if rule.not_applicable:
+        return rule.not_applicable in scope.not_applicable
+    if rule.context_given:
+        return scope.context.get(rule.context_given) is not None
+    if rule.context:
+        value = scope.context.get(rule.context)
+        bare = rule.at_least is None and rule.at_most is None and rule.equals is None
+        return value if bare else compared(rule, value)
+    assert rule.of is not None
+    return compared(rule, scope.values[rule.of])
+
+
+def _every(parts: Iterator[Truth]) -> Truth:
+    answer: Truth = True
+    for part in parts:
+        if part is False:
+            return False
+        if part is None:
+            answer = None
+    return answer
+
+
+def _some(parts: Iterator[Truth]) -> Truth:
+    answer: Truth = False
+    for part in parts:
+        if part is True:
+            return True
+        if part is None:
+            answer = None
+    return answer
+
+
+def compared(by: Rule | Where, value: Any) -> Truth:
+    if value is None:
+        return None
+    if by.at_least is not None:
+        return bool(value >= by.at_least)
+    if by.at_most is not None:
+        return bool(value <= by.at_most)
+    return bool(value == by.equals)
+
+
+def _between(rule: Rule, least: int, most: int) -> Truth:
+    """The comparison of a number that is known to lie between two."""
+    low, high = compared(rule, least), compared(rule, most)
+    if rule.equals is not None:
+        return (least == rule.equals) if least == most else (None if least <= _int(rule.equals) <= most else False)
+    return low if low == high else None
+
+
+def _int(code: Any) -> int:
+    return int(code)
+
+
+def _share(rule: Rule, values: list[Any]) -> Truth:
+    """At least a percentage of the maximum, in whole numbers: 60% of 75 is 45, never 44.999."""
+    assert rule.percent_at_least is not None and rule.maximum is not None
+    if any(value is None for value in values):
+        return None
+    return bool(100 * sum(values) >= rule.percent_at_least * rule.maximum)
+
+
+# ---- what is asked --------------------------------------------------------------------------------------
+
+
+def effective(instrument: Instrument, given: Given, context: Mapping[str, Any]) -> tuple[Scope, frozenset[str]]:
+    """Answers as the score sees them, and the items that were not asked. A skipped item takes the value its form
+    gives it (AUDIT: 0) when it is blank, and always where the form says that an answer there does not count."""
+    scope = Scope(dict(given.values), context, given.not_applicable)
+    if not instrument.branches:
+        return scope, frozenset()
+    raw = Scope(given.values, context, given.not_applicable)
+    skipped, idle = set(), set(given.not_applicable)
+    for item in instrument.branches:
+        if item.not_applicable_if and truth(item.not_applicable_if, raw):
+            idle.add(item.id)
+            scope.values[item.id] = None
+        if item.asked_if:
+            asked = truth(item.asked_if, raw)
+            if asked is False:
+                skipped.add(item.id)
+            if asked is False and (item.overrides or given.values[item.id] is None):
+                scope.values[item.id] = item.skipped
+            elif asked is None and item.overrides:
+                scope.values[item.id] = None
+    scope.not_applicable = frozenset(idle)
+    return scope, frozenset(skipped)
+
+
+def is_asked(instrument: Instrument, item_id: str, answers: Mapping[str, Any], context: Any = None) -> Truth:
+    """Is this item asked, given the answers so far ({item id: raw answer})? None while its gate is unanswered."""
+    item = instrument.item(item_id)
+    if item.asked_if is None and item.not_applicable_if is None:
+        return True
+    given, _ = read_leniently(instrument, answers)
+    scope = Scope(given.values, read_context(instrument, context), given.not_applicable)
+    if item.not_applicable_if and truth(item.not_applicable_if, scope):
+        return False
+    return truth(item.asked_if, scope) if item.asked_if else True
+
+
+def next_item(instrument: Instrument, answers: Mapping[str, Any], context: Any = None) -> Item | None:
+    """The item to show next: the first one asked that nobody has reached (a blank that was passed is in `answers`
+    as None). An item behind an unanswered gate is asked: on a safety form silence must not skip the rest."""
+    for item in instrument.items:
+        if item.id not in answers and is_asked(instrument, item.id, answers, context) is not False:
+            return item
+    return None
+
+
+# ---- words ----------------------------------------------------------------------------------------------
+
+
+def _bad(instrument: Instrument, where: str, what: str, why: str, mend: str) -> Refused:
+    return refuse(what, why, mend, where=f"{instrument.id}, {where}", code="bad-answers")
+
+
+def _kind(value: Any) -> str:
+    words = {dict: "a table", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return words.get(type(value), "a number")
+
+
+def _shown(value: Any) -> str:
+    text = "true" if value is True else "false" if value is False else repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
