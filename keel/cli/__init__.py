@@ -15,6 +15,15 @@ from keel.domain.errors import Refused
 
 # command -> (module, one line of help). One line here is all that a new command needs.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "serve": ("keel.cli.house", "serve pages and live streams"),
+    "migrate": ("keel.cli.house", "create or update the database"),
+    "demo": ("keel.cli.house", "fill and serve the simulated clinic"),
+    "verify": ("keel.cli.house", "check the journal, stored or exported"),
+    "rebuild": ("keel.cli.house", "make the read models anew, or --check them"),
+    "backup": ("keel.cli.house", "write everything but the keys into one file"),
+    "restore": ("keel.cli.house", "restore a backup into an empty database"),
+    "export": ("keel.cli.house", "write the journal as JSON lines"),
+    "root": ("keel.cli.house", "the Merkle root over the seals of a day"),
     "plan": ("keel.cli.plan", "due dates, windows and states of every visit of a course"),
     "protocols": ("keel.cli.plan", "list, show or check protocols"),
     "meta": ("keel.cli.evidence", "pool studies: fixed and random effects, heterogeneity, prediction"),

@@ -154,6 +154,8 @@ TABLE: dict[str, May] = {
     "grant_role": _may("investigator", "supervisor", "system"),
     "revoke_role": _may("investigator", "supervisor", "system"),
     "look": _may(STAFF),
+    # ---- the record ----
+    "seal": _may("system"),
 }
 
 

@@ -86,7 +86,7 @@ def _plain(value: Any) -> bool:
     if kind is str:
         return bool(value.isascii()) or _encodable(value)
     if kind is int:
-        return -_SAFE_INTEGER <= value <= _SAFE_INTEGER
+        return bool(-_SAFE_INTEGER <= value <= _SAFE_INTEGER)
     if kind is bool or value is None:
         return True
     if kind is dict:

@@ -305,7 +305,7 @@ def event(id: str) -> Event | None:
     return _one_by_id(id)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Place:
     """Where a tail stands: after transaction `xid`, event `seq`. Its text is what `Last-Event-ID` carries."""
 
@@ -390,7 +390,7 @@ def seals() -> Iterator[dict[str, Any]]:
 
 def verify() -> Verified:
     """Check every event, chain, seal and head of the database, in one consistent view of it."""
-    with _one_view():
+    with one_view():
         with connection.cursor() as cursor:
             cursor.execute("SELECT stream, position, hash FROM journal_head WHERE position > 0")
             heads = {stream: (position, hash) for stream, position, hash in cursor.fetchall()}
@@ -398,7 +398,7 @@ def verify() -> Verified:
 
 
 @contextmanager
-def _one_view() -> Iterator[None]:
+def one_view() -> Iterator[None]:
     """One consistent view of the database while others write."""
     outermost = not connection.in_atomic_block
     with transaction.atomic():
@@ -412,7 +412,7 @@ def export() -> Iterator[str]:
     """The whole journal as JSON lines: a header, events stream by stream, seals, an end that counts them."""
     yield json.dumps({"keel": "journal", "version": 1, "public_key": keys.public().hex()}) + "\n"
     counted = {"events": 0, "seals": 0}
-    with _one_view():
+    with one_view():
         for row in _rows("ORDER BY stream, position", []):
             counted["events"] += 1
             yield json.dumps({"event": row}, ensure_ascii=False) + "\n"

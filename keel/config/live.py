@@ -1,0 +1,152 @@
+"""One port: live streams as plain ASGI, everything else to Django's pages as WSGI.
+
+A stream is held open for hours; a page is answered and done. Django's own ASGI path costs each page a thread
+switch or two (docs/decisions/0004), so the two part here. A stream follows the journal's tail: each process polls
+for its listeners together, and each listener resumes at its own `Last-Event-ID`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qs
+
+from a2wsgi import WSGIMiddleware
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "keel.config.settings")
+
+from keel.config.wsgi import application as pages
+from keel.domain.errors import Refused
+from keel.web.live.stream import Listener, Place, end, read_tail, ticket_streams
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+POLL_SECONDS = 0.03
+BEAT_SECONDS = 15
+QUEUE = 1_000
+
+
+class Hub:
+    """Reads the tail once for all listeners of this process and hands each what it may see."""
+
+    def __init__(self) -> None:
+        self.listeners: dict[Listener, asyncio.Queue[tuple[Place, dict[str, Any]]]] = {}
+        self.reader: asyncio.Task[None] | None = None
+        self.thread = ThreadPoolExecutor(1, "keel-tail")
+
+    async def follow(self) -> None:
+        """Poll while anybody listens."""
+        loop = asyncio.get_running_loop()
+        place = await loop.run_in_executor(self.thread, end)
+        while self.listeners:
+            found = await loop.run_in_executor(self.thread, read_tail, place)
+            for where, said in found:
+                place = where
+                self._hand(where, said)
+            await asyncio.sleep(0 if len(found) > 100 else POLL_SECONDS)
+        self.reader = None
+
+    def _hand(self, where: Place, said: dict[str, Any]) -> None:
+        for listener, queue in list(self.listeners.items()):
+            if said["stream"] in listener.streams:
+                if queue.full():  # too slow: it comes back with its Last-Event-ID and reads what it missed
+                    self.listeners.pop(listener, None)
+                else:
+                    queue.put_nowait((where, said))
+
+    async def listen(self, listener: Listener) -> asyncio.Queue[tuple[Place, dict[str, Any]]]:
+        queue: asyncio.Queue[tuple[Place, dict[str, Any]]] = asyncio.Queue(QUEUE)
+        self.listeners[listener] = queue
+        if self.reader is None:
+            self.reader = asyncio.create_task(self.follow())
+        return queue
+
+
+hub = Hub()
+
+
+async def live(scope: Scope, receive: Receive, send: Send) -> None:
+    """Server-sent events for the streams that the page's ticket names."""
+    headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+    asked = parse_qs(scope["query_string"].decode())
+    loop = asyncio.get_running_loop()
+    try:
+        listener = ticket_streams(asked.get("ticket", [""])[0])
+        after = headers.get("last-event-id") or asked.get("after", [""])[0]
+        place = Place.parse(after) if after else None
+    except Refused as refused:
+        await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
+        await send({"type": "http.response.body", "body": str(refused).encode()})
+        return
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [
+                (b"content-type", b"text/event-stream"),
+                (b"cache-control", b"no-store"),
+                (b"x-accel-buffering", b"no"),
+            ],
+        }
+    )
+    gone = asyncio.create_task(_gone(receive))
+    queue = await hub.listen(listener)
+    try:
+        await _say(send, b"retry: 1000\n\n")
+        # What was written between the page's place and the moment we began to listen, then the live tail.
+        shown = place
+        while shown is not None and not gone.done():
+            missed = await loop.run_in_executor(hub.thread, read_tail, shown)
+            for where, said in missed:
+                shown = where
+                if said["stream"] in listener.streams:
+                    await _say(send, _message(where, said))
+            if len(missed) < 500:
+                break
+        while not gone.done() and listener in hub.listeners:
+            try:
+                where, said = await asyncio.wait_for(queue.get(), BEAT_SECONDS)
+            except TimeoutError:
+                await _say(send, b": still here\n\n")
+                continue
+            if shown is None or where > shown:
+                shown = where
+                await _say(send, _message(where, said))
+    finally:
+        hub.listeners.pop(listener, None)
+        gone.cancel()
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _message(where: Place, said: dict[str, Any]) -> bytes:
+    return f"id: {where}\nevent: {said['kind']}\ndata: {json.dumps(said, separators=(',', ':'))}\n\n".encode()
+
+
+async def _say(send: Send, data: bytes) -> None:
+    await send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+_pages = WSGIMiddleware(pages, workers=int(os.environ.get("KEEL_THREADS", "4")))
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http" and scope["path"] == "/live":
+        await live(scope, receive, send)
+    elif scope["type"] == "http":
+        await _pages(scope, receive, send)  # type: ignore[arg-type]
+    elif scope["type"] == "lifespan":
+        while (message := await receive())["type"] != "lifespan.shutdown":
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
