@@ -1,4 +1,4 @@
-"""The commands that run and look after the record: serve, migrate, demo, verify, rebuild, backup, restore, export, root."""
+"""The commands that run and look after the record."""
 
 from __future__ import annotations
 

@@ -1,0 +1,3 @@
+from tests.clinic import clinic
+
+__all__ = ["clinic"]
