@@ -1,0 +1,240 @@
+"""Least-squares means, their contrasts, and tests of whole terms, from a fitted MMRM.
+
+A least-squares mean is the model's prediction on a reference grid: every level of every factor, covariates at
+their mean over the rows used (a covariate of two values keeps both, as in R's emmeans), averaged over what is
+not asked for with
+    equal           the same weight for each point of the grid (emmeans and SAS by default)
+    proportional    the frequency of each combination of the factors averaged over, among the rows used
+    counterfactual  the mean prediction over the rows used, had they all been in that arm at that visit
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
+import numpy as np
+
+from keel.domain.errors import refuse
+from keel.outcomes.covariance import Array
+from keel.outcomes.df import Estimate, JointTest
+from keel.outcomes.formula import Column, Factor, evaluate, names_in
+from keel.outcomes.mmrm import MMRM
+
+WEIGHTS = ("equal", "proportional", "counterfactual")
+CONTRASTS = ("revpairwise", "pairwise", "trt.vs.ctrl", "none")
+
+Levels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A least-squares mean at `levels` ((column, level), ...); `row` (columns of the design,) makes it."""
+
+    levels: Levels
+    row: Array
+    estimate: Estimate | None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The difference of two least-squares means, `of` minus `against`, at the `by` levels."""
+
+    label: str
+    by: Levels
+    row: Array
+    estimate: Estimate | None
+
+
+def ls_means(fit: MMRM, of: str, *, by: str | None = None, weights: str = "equal") -> list[Mean]:
+    """Least-squares means of the factor `of`, at each level of the factor `by`; None where not estimable."""
+    asked = [of, *([by] if by else [])]
+    for name in asked:
+        _check_factor(fit, name)
+    if weights not in WEIGHTS:
+        raise refuse(f"There is no weighting {weights!r}", f"Known are {', '.join(WEIGHTS)}", where="weights")
+    levels = [fit.data.columns[name].levels for name in reversed(asked)]  # type: ignore[union-attr]  # checked above
+    grid = None if weights == "counterfactual" else _grid(fit, weights == "proportional", asked)
+    points = [dict(zip(reversed(asked), point, strict=True)) for point in product(*levels)]
+    rows = np.array([_counterfactual(fit, point) if grid is None else grid.mean(point) for point in points])
+    return [
+        Mean(tuple((name, point[name]) for name in asked), row, estimate)
+        for point, row, estimate in zip(points, rows, fit.estimates(rows), strict=True)
+    ]
+
+
+def contrasts(fit: MMRM, means: Sequence[Mean], *, kind: str = "revpairwise") -> list[Contrast]:
+    """Differences between means that share their `by` level.
+
+    `revpairwise` later minus earlier level (treatment minus control when control sorts first), `pairwise` the
+    other way round, `trt.vs.ctrl` each level minus the first. Not adjusted for multiplicity.
+    """
+    if kind not in CONTRASTS:
+        raise refuse(f"There is no contrast {kind!r}", f"Known are {', '.join(CONTRASTS)}", where="contrasts")
+    found: list[tuple[str, Levels, Array]] = []
+    for by in dict.fromkeys(mean.levels[1:] for mean in means):
+        here = [mean for mean in means if mean.levels[1:] == by]
+        for first, second in _pairs(here, kind):
+            found.append((f"{first.levels[0][1]} - {second.levels[0][1]}", by, first.row - second.row))
+    if not found:
+        return []
+    done = fit.estimates(np.array([row for _, _, row in found]))
+    return [Contrast(label, by, row, one) for (label, by, row), one in zip(found, done, strict=True)]
+
+
+def _pairs(means: Sequence[Mean], kind: str) -> list[tuple[Mean, Mean]]:
+    if kind == "none":
+        return []
+    if kind == "trt.vs.ctrl":
+        return [(mean, means[0]) for mean in means[1:]]
+    pairs = list(combinations(means, 2))
+    return pairs if kind == "pairwise" else [(second, first) for first, second in pairs]
+
+
+def joint_tests(fit: MMRM) -> list[tuple[str, JointTest | None]]:
+    """F test of each term: contrasts between the least-squares means of its factors, with the slope of its covariates.
+
+    With equal weights, so the same hypotheses as SAS's type III where every combination of levels was seen.
+    """
+    grid = _grid(fit, proportional=False, asked=())
+    out = []
+    for term in fit.data.formula.terms:
+        if term:
+            out.append((":".join(term), fit.joint_test(grid.hypotheses(term))))
+    return out
+
+
+def _check_factor(fit: MMRM, name: str) -> None:
+    column = fit.data.columns.get(name)
+    if isinstance(column, Factor):
+        return
+    factors = [label for label, one in fit.data.columns.items() if isinstance(one, Factor)]
+    why = "it is a covariate" if column is not None else "it is not in the formula"
+    raise refuse(
+        f"No least-squares means of {name!r} were computed",
+        f"{why}; the factors of this model are {', '.join(factors) or 'none'}",
+        "Name one of the factors, or write factor(...) in the formula",
+        where="lsmeans",
+        code="not_a_factor",
+    )
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All points of the reference grid. `index` (points, columns) of the level of each column; `x` their design."""
+
+    fit: MMRM
+    names: tuple[str, ...]
+    values: tuple[tuple[float, ...] | tuple[str, ...], ...]
+    index: np.ndarray[tuple[int, int], np.dtype[np.int64]]
+    x: Array
+    weight: Array
+
+    def mean(self, point: Mapping[str, str]) -> Array:
+        chosen = np.ones(len(self.index), dtype=bool)
+        for name, level in point.items():
+            at = self.names.index(name)
+            chosen &= self.index[:, at] == self.values[at].index(level)
+        weight = self.weight * chosen
+        return np.asarray(weight @ self.x / weight.sum())
+
+    def hypotheses(self, term: tuple[str, ...]) -> Array:
+        """Rows whose nullity is the hypothesis of a term: products of contrasts of its factors."""
+        names = {name for label in term for name in _names(self.fit, label)}
+        parts = [np.ones((1, len(self.index)))]
+        for at, name in enumerate(self.names):
+            if name in names:
+                here = self.index[:, at]
+                if isinstance(self.values[at][0], str) or len(self.values[at]) > 1:
+                    parts.append(np.array([(here == level) * 1.0 - (here == 0) for level in range(1, here.max() + 1)]))
+        rows = np.array([np.prod(combination, axis=0) for combination in product(*parts)])
+        slope = self._slope(names)
+        return np.asarray(rows @ slope / len(self.index))
+
+    def _slope(self, names: set[str]) -> Array:
+        """The design, differenced over a unit of each covariate of the term."""
+        numeric = [n for n in names if not isinstance(self.fit.data.columns[n], Factor) and self._is_mean(n)]
+        out = np.zeros_like(self.x)
+        for signs in product((0.5, -0.5), repeat=len(numeric)):
+            shift = dict(zip(numeric, signs, strict=True))
+            sign = float(np.prod([np.sign(s) for s in signs])) if signs else 1.0
+            out += sign * _design(self.fit, self.names, self.values, self.index, shift)
+        return out
+
+    def _is_mean(self, name: str) -> bool:
+        return len(self.values[self.names.index(name)]) == 1
+
+
+def _names(fit: MMRM, label: str) -> tuple[str, ...]:
+    return names_in(fit.data.formula.variables[label])
+
+
+def _grid(fit: MMRM, proportional: bool, asked: Sequence[str]) -> Grid:
+    names = tuple(fit.data.columns)
+    values = tuple(_reference(column) for column in fit.data.columns.values())
+    index = np.array(list(product(*(range(len(value)) for value in values))), dtype=np.int64).reshape(-1, len(names))
+    x = _design(fit, names, values, index, {})
+    weight = np.ones(len(index))
+    if proportional:
+        averaged = [at for at, name in enumerate(names) if name not in asked and len(values[at]) > 1]
+        weight = _frequency(fit, names, values, index, averaged)
+    return Grid(fit, names, values, index, x, weight)
+
+
+def _reference(column: Column) -> tuple[float, ...] | tuple[str, ...]:
+    if isinstance(column, Factor):
+        return column.levels
+    distinct = np.unique(column)
+    return tuple(float(v) for v in distinct) if len(distinct) == 2 else (float(column.mean()),)
+
+
+def _design(
+    fit: MMRM,
+    names: tuple[str, ...],
+    values: tuple[tuple[float, ...] | tuple[str, ...], ...],
+    index: np.ndarray[tuple[int, int], np.dtype[np.int64]],
+    shift: Mapping[str, float],
+) -> Array:
+    columns: dict[str, Column] = {}
+    for at, name in enumerate(names):
+        original = fit.data.columns[name]
+        if isinstance(original, Factor):
+            columns[name] = Factor(index[:, at], original.levels)
+        else:
+            columns[name] = np.array(values[at], dtype=np.float64)[index[:, at]] + shift.get(name, 0.0)
+    return _evaluated(fit, columns, len(index))
+
+
+def _evaluated(fit: MMRM, columns: Mapping[str, Column], rows: int) -> Array:
+    variables = {label: evaluate(piece, columns) for label, piece in fit.data.formula.variables.items()}
+    return fit.data.coding.matrix(variables, rows)
+
+
+def _frequency(
+    fit: MMRM,
+    names: tuple[str, ...],
+    values: tuple[tuple[float, ...] | tuple[str, ...], ...],
+    index: np.ndarray[tuple[int, int], np.dtype[np.int64]],
+    averaged: Sequence[int],
+) -> Array:
+    shape = [len(values[at]) for at in averaged]
+    if not shape:
+        return np.ones(len(index))
+    seen = []
+    for at in averaged:
+        column = fit.data.columns[names[at]]
+        seen.append(column.codes if isinstance(column, Factor) else np.searchsorted(np.array(values[at]), column))
+    counts = np.zeros(shape)
+    np.add.at(counts, tuple(seen), 1.0)
+    return np.asarray(counts[tuple(index[:, at] for at in averaged)])
+
+
+def _counterfactual(fit: MMRM, point: Mapping[str, str]) -> Array:
+    columns = dict(fit.data.columns)
+    rows = len(fit.data.y)
+    for name, level in point.items():
+        factor = columns[name]
+        assert isinstance(factor, Factor)
+        columns[name] = Factor(np.full(rows, factor.levels.index(level), dtype=np.int64), factor.levels)
+    return np.asarray(_evaluated(fit, columns, rows).mean(0))
