@@ -6,7 +6,8 @@ Protocols and jurisdictions are TOML in which every number says where it comes f
   `source = "S 163"`, or several: `source = "S 163, S 192"`.
 - Where one table mixes sources, `source` is a table by key, with `all` for the rest:
   `source = { due_weeks = "S 192", hours = "house", all = "S 2" }`.
-- A mark is `S n` (read at source n, which `[sources]` must list), `M` (from memory: not verified), or `house`
+- A mark is `S n` or `I n` (read at source n of the list on protocols or on instruments, which `[sources]` must
+  repeat), `M` (from memory: not verified), or `house`
   (our own rule, which needs a named sign-off). One unverified mark makes the fact unverified.
 
 A number, a yes/no, or a word that acts as one (which instrument, which substance, which unit, which role)
@@ -31,7 +32,7 @@ Basis = Literal["read", "memory", "house"]
 # Words that decide what is done to a person, and so need a source as much as a number does.
 DECIDING_WORDS = frozenset({"instrument", "substance", "unit", "route", "role", "method", "does", "clock_starts"})
 WITHOUT_SOURCE = frozenset({"version"})
-MARK = re.compile(r"S \d+[a-z]?|M|house")
+MARK = re.compile(r"[SI] \d+[a-z]?|M|house")
 
 
 class Definition(BaseModel):
@@ -183,7 +184,7 @@ def _unlisted(fact: Fact, known: frozenset[str], place: str) -> list[Reason]:
             "unlisted-source",
         )
         for mark in fact.sources
-        if mark.startswith("S ") and mark not in known
+        if mark[:2] in ("S ", "I ") and mark not in known
     ]
 
 

@@ -33,7 +33,9 @@ from keel.domain.dose import SUBSTANCE_NAMES, UNITS_OF, Amount, Substance, Unit,
 from keel.domain.errors import Reason, Refused, refuse
 
 Phase = Literal["screening", "preparation", "dosing", "integration", "follow_up"]
-Kind = Literal["screening", "baseline", "preparation", "dosing", "integration", "follow_up", "call", "waiting"]
+Kind = Literal[
+    "screening", "baseline", "preparation", "dosing", "integration", "follow_up", "assessment", "call", "waiting"
+]
 Role = Literal["facilitator", "physician", "monitor", "representative"]
 Respondent = Literal["participant", "facilitator", "blinded_rater", "clinician"]
 Measure = Literal["systolic_mmhg", "diastolic_mmhg", "heart_rate_bpm", "temperature_c"]
@@ -50,6 +52,7 @@ PHASE_OF: dict[Kind, Phase] = {
     "waiting": "preparation",
     "dosing": "dosing",
     "integration": "integration",
+    "assessment": "integration",
     "call": "integration",
     "follow_up": "follow_up",
 }
@@ -156,10 +159,13 @@ class Ask(Definition):
 
 
 class Supplemental(Definition):
-    """A second dose that may be offered within `window_minutes` (from, to) after the first."""
+    """A second dose that may be offered within `window_minutes` (from, to) after the first.
 
-    amounts: tuple[float, ...] = Field(min_length=1)
-    window_minutes: tuple[int, int]
+    No `amounts`: any that keeps the day's total within `most_total`. No window: none is laid down.
+    """
+
+    amounts: tuple[float, ...] = ()
+    window_minutes: tuple[int, int] | None = None
     half_of_first: bool = False
     withhold_if: tuple[str, ...] = ()
 
@@ -305,6 +311,7 @@ class Change(Definition):
     """A definition of response or remission: every condition that is given must hold."""
 
     drop_percent_at_least: float | None = None
+    drop_at_least: float | None = None
     at_most: float | None = None
 
     def holds(self, baseline: float, score: float) -> bool | None:
@@ -314,6 +321,8 @@ class Change(Definition):
                 return None
             if 100 * (baseline - score) < self.drop_percent_at_least * baseline:
                 return False
+        if self.drop_at_least is not None and baseline - score < self.drop_at_least:
+            return False
         return self.at_most is None or score <= self.at_most
 
 
@@ -348,7 +357,7 @@ class Protocol(Definition):
     sources: dict[str, SourceEntry] = {}
     arms: tuple[Arm, ...] = Field(min_length=1)
     allocation: Allocation
-    support_hours: float | None = None
+    support: Support | None = None
     phases: dict[Phase, Support] = {}
     cohort: Cohort | None = None
     visits: tuple[Visit, ...] = Field(min_length=1)
@@ -618,6 +627,13 @@ def _dose_plan_errors(dose: DosePlan, where: str) -> Iterator[Reason]:
             yield Reason(f"{value:g} is no dose", "it is not above zero", "Correct it", f"{where}.amounts")
     if dose.most_total is not None and any(a > dose.most_total for a in dose.amounts):
         yield Reason("A dose exceeds the total", f"most is {dose.most_total:g}", "Correct one", f"{where}.most_total")
+    if dose.supplemental and not dose.supplemental.amounts and dose.most_total is None:
+        yield Reason(
+            "The supplemental dose has no limit",
+            "neither amounts nor a total is given",
+            "Add one",
+            f"{where}.most_total",
+        )
     window = dose.supplemental.window_minutes if dose.supplemental else None
     if window and not 0 < window[0] <= window[1]:
         yield Reason(
@@ -759,23 +775,27 @@ def _supplemental_reasons(plan: DosePlan, given: Amount, before: Sequence[Given]
     if extra is None:
         yield Reason("", "a dose was already given and the protocol has no second one", "Give none", "", "no-second")
         return
-    if len(before) > 1:
+    if extra.amounts and len(before) > 1:
         yield Reason("", "the supplemental dose was already given", "Give no third", "", "no-third")
-    first, last = extra.window_minutes
-    since = minute - before[0].minute
-    if not first <= since <= last:
-        yield Reason(
-            "",
-            f"it is {since} minutes after the first dose and the window is {first} to {last} minutes",
-            "Wait until it opens" if since < first else "The window has closed: give none",
-            "",
-            "outside-window",
-        )
+    yield from _window_reasons(extra, minute - before[0].minute)
     allowed = tuple(a for a in extra.amounts if not extra.half_of_first or a * 2 == before[0].amount.value)
-    if given.value not in allowed:
+    if extra.amounts and given.value not in allowed:
         said = " or ".join(str(type(given)(a)) for a in allowed) or "none"
         half = ", half of the first" if extra.half_of_first else ""
         yield Reason("", f"{given} is not the supplemental dose{half}", f"Give {said}", "", "not-in-protocol")
+
+
+def _window_reasons(extra: Supplemental, since: int) -> Iterator[Reason]:
+    if extra.window_minutes is None or extra.window_minutes[0] <= since <= extra.window_minutes[1]:
+        return
+    first, last = extra.window_minutes
+    yield Reason(
+        "",
+        f"it is {since} minutes after the first dose and the window is {first} to {last} minutes",
+        "Wait until it opens" if since < first else "The window has closed: give none",
+        "",
+        "outside-window",
+    )
 
 
 def _total_reasons(plan: DosePlan, given: Amount, before: Sequence[Given]) -> Iterator[Reason]:
