@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from keel.domain.errors import refuse
-from keel.outcomes import effect_size, meta
-from keel.outcomes.columns import FloatArray, complete_rows, design, numbers, read_table, texts
+from keel.outcomes import blinding, correlate, effect_size, mediation, meta
+from keel.outcomes.columns import FloatArray, check_varies, complete_rows, design, numbers, read_table, texts
 
 # What a column may be called when a meta-analysis names a measure and no columns.
 CALLED: dict[str, tuple[str, ...]] = {
@@ -250,7 +250,11 @@ def effect_size_answer(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def effect_json(effect: effect_size.EffectSize) -> dict[str, Any]:
-    return plain(effect) | {"method": f"{effect.definition}; {effect.interval}", "seed": None}
+    return (
+        plain(effect)
+        | bounds(effect)
+        | {"interval_method": effect.interval, "method": f"{effect.definition}; {effect.interval}", "seed": None}
+    )
 
 
 def within_effect(given: argparse.Namespace, table: pl.DataFrame) -> effect_size.EffectSize:
@@ -333,5 +337,205 @@ def check_spread(values: FloatArray, name: str) -> None:
         )
 
 
-PARSERS = {"meta": meta_parser, "effect-size": effect_size_parser}
-ANSWERS = {"meta": meta_answer, "effect-size": effect_size_answer}
+# ---- correlate -----------------------------------------------------------------------------------------
+
+
+def correlate_parser() -> argparse.ArgumentParser:
+    made = parser("correlate", "Correlations of every --x with every --y.")
+    made.add_argument("--x", nargs="+", required=True, metavar="COLUMN")
+    made.add_argument("--y", nargs="+", required=True, metavar="COLUMN")
+    methods = ["pearson", "spearman", "repeated", "within", "between", "multilevel"]
+    made.add_argument("--method", type=str.lower, choices=methods, help="pearson; repeated where --subject is given")
+    made.add_argument("--partial", nargs="+", default=[], metavar="COLUMN", help="held constant")
+    made.add_argument("--subject", metavar="COLUMN", help="whose row it is, for repeated measures")
+    made.add_argument("--adjust", choices=["holm", "bh"])
+    resampling(made, default=0)
+    return made
+
+
+def resampling(made: argparse.ArgumentParser, *, default: int) -> None:
+    made.add_argument("--bootstrap", type=int, default=default, metavar="N", help=f"draws ({default})")
+    made.add_argument("--interval", choices=["bca", "percentile", "delta"], help="bca where there are draws")
+    made.add_argument("--seed", type=int, default=1)
+
+
+def correlate_answer(given: argparse.Namespace) -> dict[str, Any]:
+    table = read_table(given.file)
+    person = texts(table, given.subject) if given.subject else None
+    method = given.method or ("repeated" if given.subject else "pearson")
+    # `multilevel` gives both: within people and between them. `repeated` is the within-person correlation.
+    methods = {"repeated": ["within"], "multilevel": ["within", "between"]}.get(method, [method])
+    pairs = [(x, y, m) for x in given.x for y in given.y for m in methods]
+    results = [correlation_of(given, table, person, *pair) for pair in pairs]
+    if given.adjust:
+        stepped = correlate.adjusted([r["p"] for r in results], given.adjust)
+        results = [r | {"p_adjusted": p, "adjust": given.adjust} for r, p in zip(results, stepped, strict=True)]
+    return results[0] if len(results) == 1 else {"method": method, "seed": results[0]["seed"], "results": results}
+
+
+def correlation_of(
+    given: argparse.Namespace, table: pl.DataFrame, person: list[str | None] | None, x: str, y: str, method: str
+) -> dict[str, Any]:
+    one, two = numbers(table, x), numbers(table, y)
+    held = design(table, given.partial, intercept=False).matrix if given.partial else None
+    keep = complete_rows(one, two, *([held] if held is not None else []))
+    if person is not None:
+        keep &= np.array([p is not None for p in person])
+    for name, values in ((x, one), (y, two)):
+        check_varies(values[keep], name)
+    found = correlate.correlate(
+        one[keep],
+        two[keep],
+        method=method,
+        given=None if held is None else held[keep],
+        person=[str(p) for p, kept in zip(person, keep, strict=True) if kept] if person is not None else None,
+        level=given.level,
+        resample=correlate.Bootstrap(given.bootstrap, given.interval or "bca", given.seed) if given.bootstrap else None,
+    )
+    return {"x": x, "y": y} | plain(found) | bounds(found) | {"interval_method": found.interval}
+
+
+def bounds(found: Any) -> dict[str, Any]:
+    return {"interval": [found.ci_low, found.ci_high]}
+
+
+# ---- mediate -------------------------------------------------------------------------------------------
+
+
+def mediate_parser() -> argparse.ArgumentParser:
+    made = parser("mediate", "Does X work on Y through M: indirect, direct and total effect.")
+    made.add_argument("--x", required=True, metavar="COLUMN")
+    made.add_argument("--m", nargs="+", required=True, metavar="COLUMN", help="in causal order when serial")
+    made.add_argument("--y", required=True, metavar="COLUMN")
+    made.add_argument("--covariates", nargs="+", default=[], metavar="COLUMN")
+    made.add_argument("--mode", choices=["parallel", "serial"], default="parallel")
+    made.add_argument("--sensitivity", action="store_true", help="to unmeasured confounding (one mediator)")
+    resampling(made, default=10_000)
+    return made
+
+
+def mediate_answer(given: argparse.Namespace) -> dict[str, Any]:
+    table = read_table(given.file)
+    x = design(table, [given.x], intercept=False)
+    if x.matrix.shape[1] != 1:
+        raise refuse(
+            f"Column {given.x!r} cannot be X",
+            f"it has {x.matrix.shape[1] + 1} levels",
+            "Give a number, or two levels",
+            where=given.x,
+        )
+    columns = [x.matrix[:, 0], *(numbers(table, m) for m in given.m), numbers(table, given.y)]
+    covariates = design(table, given.covariates, intercept=False)
+    keep = complete_rows(*columns, *([covariates.matrix] if given.covariates else []))
+    if not keep.all():
+        say(f"{int((~keep).sum())} of {len(keep)} rows were left out: a value is missing there.")
+    columns = [column[keep] for column in columns]
+    for name, column in zip([given.x, *given.m, given.y], columns, strict=True):
+        check_varies(column, name)
+    covered = covariates.matrix[keep] if given.covariates else None
+    found = mediation.mediate(
+        columns[0],
+        np.column_stack(columns[1:-1]),
+        columns[-1],
+        covariates=covered,
+        names=given.m,
+        serial=given.mode == "serial",
+        interval=given.interval or "bca",
+        draws=given.bootstrap,
+        seed=given.seed,
+        level=given.level,
+    )
+    effects = {name: effect_part(getattr(found, name)) for name in ("indirect", "direct", "total", "proportion")}
+    answer = effects["indirect"] | {"method": f"{found.mode}, {found.interval}", "seed": found.seed, "n": found.n}
+    answer |= {"x": x.labels[0], "mediators": given.m, "y": given.y, "level": found.level, "draws": found.draws}
+    answer |= effects | {
+        "specific": [effect_part(e) for e in found.specific],
+        "paths": [effect_part(e) for e in found.paths],
+    }
+    if given.sensitivity:
+        if len(given.m) != 1:
+            raise refuse(
+                "The sensitivity was not computed", f"there are {len(given.m)} mediators", "It is for one", where="--m"
+            )
+        answer["sensitivity"] = mediation.sensitivity(
+            columns[0], columns[1], columns[-1], covariates=covered, seed=given.seed, level=given.level
+        )
+    return answer
+
+
+def effect_part(effect: mediation.Effect) -> dict[str, Any]:
+    found: dict[str, Any] = plain(effect)
+    return found | bounds(effect)
+
+
+# ---- blinding ------------------------------------------------------------------------------------------
+
+
+def blinding_parser() -> argparse.ArgumentParser:
+    made = parser("blinding", "What people guessed they were given: Bang's and James' index.")
+    made.add_argument("--arm", required=True, metavar="COLUMN")
+    made.add_argument("--guess", required=True, metavar="COLUMN")
+    made.add_argument("--dont-know", nargs="+", default=["don't know", "dk", "unknown"], metavar="WORD")
+    made.add_argument("--empty-is-dont-know", action="store_true", help="else an empty guess is one not asked for")
+    made.add_argument("--outcome", metavar="COLUMN", help="also compare the arms' outcome with the guess in the model")
+    made.add_argument("--treated", metavar="ARM", help="for --outcome: the arm counted as 1 (the one that sorts last)")
+    return made
+
+
+def blinding_answer(given: argparse.Namespace) -> dict[str, Any]:
+    table = read_table(given.file)
+    arm, guess = texts(table, given.arm), texts(table, given.guess)
+    if given.empty_is_dont_know:
+        guess = [given.dont_know[0] if g is None else g for g in guess]
+    elif None in guess:
+        say(f"{guess.count(None)} of {len(guess)} rows have no guess and were left out.")
+    counted = blinding.tally(arm, guess, dont_know=given.dont_know)
+    whole = blinding.james(counted, level=given.level)
+    per_arm = blinding.bang(counted, level=given.level) if len(counted.arms) == 2 else ()
+    answer = plain(whole) | bounds(whole) | {"method": "James", "seed": None}
+    answer |= {"james": plain(whole) | bounds(whole), "bang": [plain(index) | bounds(index) for index in per_arm]}
+    answer["counts"] = [
+        {"arm": own, "guesses": dict(zip([*counted.arms, "don't know"], row.astype(int).tolist(), strict=True))}
+        for own, row in zip(counted.arms, counted.counts, strict=True)
+    ]
+    if given.outcome:
+        answer["outcome_by_guess"] = guess_model(given, table, arm, guess, counted.arms)
+    return answer
+
+
+def guess_model(
+    given: argparse.Namespace,
+    table: pl.DataFrame,
+    arm: list[str | None],
+    guess: list[str | None],
+    arms: tuple[str, ...],
+) -> blinding.ByGuess:
+    treated = given.treated or arms[-1]
+    if len(arms) != 2 or treated not in arms:
+        raise refuse(
+            "The outcome by guess was not computed", f"it needs two arms, one of them {treated!r}", where=given.arm
+        )
+    values = numbers(table, given.outcome)
+    rows = [
+        i
+        for i, (a, g) in enumerate(zip(arm, guess, strict=True))
+        if a in arms and g in arms and not np.isnan(values[i])
+    ]
+    own, named = ([float(column[i] == treated) for i in rows] for column in (arm, guess))
+    return blinding.outcome_by_guess(np.array(own), np.array(named), values[rows])
+
+
+PARSERS = {
+    "meta": meta_parser,
+    "effect-size": effect_size_parser,
+    "correlate": correlate_parser,
+    "mediate": mediate_parser,
+    "blinding": blinding_parser,
+}
+ANSWERS = {
+    "meta": meta_answer,
+    "effect-size": effect_size_answer,
+    "correlate": correlate_answer,
+    "mediate": mediate_answer,
+    "blinding": blinding_answer,
+}

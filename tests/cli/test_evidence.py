@@ -125,3 +125,49 @@ def test_effect_size_between_and_within(tmp_path: Path, capsys: pytest.CaptureFi
     assert within["estimate"] == pytest.approx(change.mean() / change.std(ddof=1))
     assert "three" in refused(capsys, "effect-size", path, "--outcome", "after", "--arm", "arm", "--reference", "three")
     assert "no column" in refused(capsys, "effect-size", path, "--outcome", "worth", "--arm", "arm")
+
+
+MEDIATION = Path(__file__).parents[1] / "reference/data/sim_pat_mediation_n80.csv"
+
+
+def test_correlate_one_pair_and_many(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("correlate", MEDIATION, "--x", "wai", "--json")
+    one = ask(capsys, *given, "--y", "grid_hamd_wk4", "--bootstrap", 500, "--seed", 7)
+    assert one["interval"] == [one["ci_low"], one["ci_high"]]
+    assert (one["method"], one["seed"]) == ("pearson", 7)
+    many = ask(capsys, *given, "--y", "meq30", "piq", "--partial", "expectancy", "--adjust", "holm")
+    assert [r["y"] for r in many["results"]] == ["meq30", "piq"]
+    assert all(r["p_adjusted"] >= r["p"] for r in many["results"])
+    assert "column 'id' is not a column of numbers" in refused(capsys, *given, "--y", "id").lower()
+
+
+def test_correlate_repeated_measures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "r.csv"
+    repeated = json.loads((MEDIATION.parents[1] / "associations/reference.json").read_text())["repeated"]
+    pl.DataFrame({k: repeated[k] for k in ("person", "x", "y")}).write_csv(path)
+    given = ("correlate", path, "--x", "x", "--y", "y", "--json")
+    assert ask(capsys, *given, "--subject", "person")["estimate"] == pytest.approx(repeated["within"])
+    both = ask(capsys, *given, "--subject", "person", "--method", "multilevel")["results"]
+    assert [r["method"] for r in both] == ["within", "between"]
+    assert "whose row" in refused(capsys, *given, "--method", "repeated")
+
+
+def test_mediate_gives_every_effect(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("mediate", MEDIATION, "--x", "wai", "--y", "grid_hamd_wk4", "--covariates", "expectancy", "--json")
+    answer = ask(capsys, *given, "--m", "meq30", "--bootstrap", 1000, "--sensitivity")
+    assert answer["estimate"] == answer["indirect"]["estimate"]
+    assert answer["direct"]["estimate"] + answer["indirect"]["estimate"] == pytest.approx(answer["total"]["estimate"])
+    assert {"p", "method", "seed", "interval", "proportion", "sensitivity"} <= answer.keys()
+    serial = ask(capsys, *given, "--m", "meq30", "piq", "--mode", "serial", "--interval", "delta")
+    assert [e["name"] for e in serial["specific"]][-1] == "x → meq30 → piq → y"
+    assert "no column 'qids'" in refused(capsys, *given, "--m", "qids")
+
+
+def test_blinding_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "b.csv"
+    rows = [("active", "active")] * 82 + [("active", "placebo")] * 25 + [("active", "DK")] * 170
+    rows += [("placebo", "active")] * 27 + [("placebo", "placebo")] * 29 + [("placebo", "DK")] * 83
+    pl.DataFrame(rows, schema=["arm", "guess"], orient="row").write_csv(path)
+    answer = ask(capsys, "blinding", path, "--arm", "arm", "--guess", "guess", "--json")
+    assert round(answer["james"]["estimate"], 4) == 0.7479
+    assert [round(b["estimate"], 4) for b in answer["bang"]] == [0.2058, 0.0144]

@@ -1,0 +1,64 @@
+"""Blinding indices on the published check case, and what a guess takes from an effect."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keel.domain.errors import Refused
+from keel.outcomes.blinding import Guesses, bang, james, outcome_by_guess, tally
+
+CRISP = Guesses(("active", "placebo"), np.array([[82.0, 25.0, 170.0], [27.0, 29.0, 83.0]]))
+
+
+def test_the_crisp_trial_as_published() -> None:
+    """Active arm .2058 (SE .0352), placebo arm .0144 (.0538); James .7479."""
+    active, placebo = bang(CRISP)
+    assert [round(v, 4) for v in (active.estimate, active.se)] == [0.2058, 0.0352]
+    assert [round(v, 4) for v in (placebo.estimate, placebo.se)] == [0.0144, 0.0538]
+    assert round(james(CRISP).estimate, 4) == 0.7479
+
+
+def test_the_ends_of_both_scales() -> None:
+    unblinded = Guesses(("a", "b"), np.array([[20.0, 0.0, 0.0], [0.0, 20.0, 0.0]]))
+    assert [i.estimate for i in bang(unblinded)] == [1, 1]
+    assert james(unblinded).estimate == pytest.approx(0)
+    guessing = Guesses(("a", "b"), np.array([[10.0, 10.0, 0.0], [10.0, 10.0, 0.0]]))
+    assert james(guessing).estimate == pytest.approx(0.5)
+    assert [i.estimate for i in bang(guessing)] == [0, 0]
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.lists(st.integers(5, 200), min_size=6, max_size=6))
+def test_james_error_is_that_of_a_simulated_trial(counts: list[int]) -> None:
+    """The delta-method error against the spread over multinomial redraws."""
+    guesses = Guesses(("a", "b"), np.array(counts, dtype=float).reshape(2, 3))
+    n = sum(counts)
+    redrawn = np.random.default_rng(4).multinomial(n, np.array(counts) / n, size=800).reshape(-1, 2, 3)
+    spread = np.std([james(Guesses(("a", "b"), c.astype(float))).estimate for c in redrawn if c.min() > 0])
+    assert james(guesses).se == pytest.approx(spread, rel=0.25)
+
+
+def test_guesses_are_counted_and_odd_ones_refused() -> None:
+    counted = tally(["drug", "drug", "placebo", None], ["drug", "don't know", "placebo", "drug"])
+    np.testing.assert_array_equal(counted.counts, [[1, 0, 1], [0, 1, 0]])
+    with pytest.raises(Refused, match="row 1"):
+        tally(["drug", "placebo"], ["drugg", "drug"])
+    with pytest.raises(Refused, match="nobody in placebo"):
+        tally(["drug", "placebo"], ["drug", None])
+    with pytest.raises(Refused, match="1 arm"):
+        tally(["drug"], ["drug"])
+
+
+def test_an_effect_that_is_all_guess_shrinks_to_nothing() -> None:
+    rng = np.random.default_rng(6)
+    treated = np.repeat([0.0, 1.0], 300)
+    guessed = (rng.random(600) < np.where(treated == 1, 0.8, 0.3)).astype(float)
+    found = outcome_by_guess(treated, guessed, -5 * guessed + rng.normal(0, 3, 600))
+    assert found.estimate < -1.5
+    assert abs(found.adjusted) < 0.8
+    assert found.guess == pytest.approx(-5, abs=0.8)
+    with pytest.raises(Refused, match="does not vary apart"):
+        outcome_by_guess(treated, treated, treated)
