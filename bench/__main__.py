@@ -12,7 +12,9 @@ import sys
 
 from bench.figure import Figure
 
-NAMES: dict[str, str] = {}
+NAMES: dict[str, str] = {
+    "mediation": "bench.mediation",
+}
 
 
 def main() -> int:
