@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import statsmodels.api as sm
-from bench.figure import Figure
 from statsmodels.stats.mediation import Mediation
 
+from bench.figure import Figure
 from keel.outcomes.mediation import mediate
 
 DRAWS = 10_000
