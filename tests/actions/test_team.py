@@ -52,6 +52,6 @@ def test_a_coordinator_may_not_grant(clinic: Clinic) -> None:
 
 def test_a_study_needs_a_site_and_a_protocol(clinic: Clinic) -> None:
     with pytest.raises(Refused, match="no site"):
-        study.open_study(study="b", title="B", protocol="davis-2021", sites=[], by=SYSTEM, at=clinic.at)
+        study.open_study(study="other", title="B", protocol="davis-2021", sites=[], by=SYSTEM, at=clinic.at)
     with pytest.raises(Refused, match="There is no protocol called 'nothing'"):
-        study.open_study(study="b", title="B", protocol="nothing", sites=["north"], by=SYSTEM, at=clinic.at)
+        study.open_study(study="other", title="B", protocol="nothing", sites=["north"], by=SYSTEM, at=clinic.at)

@@ -1,0 +1,601 @@
+"""The dosing day: the room, the people in it, the dose that two people check, vital signs, release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from keel.actions.door import action, on_course
+from keel.actions.visits import hold, protocol_of, today_at
+from keel.domain import access
+from keel.domain.course import Course, DosingDay, fold
+from keel.domain.dose import Amount, amount
+from keel.domain.errors import Reason, Refused, refuse
+from keel.domain.events import Actor, new_id
+from keel.domain.protocol import Given, check_dose
+from keel.domain.session import after
+from keel.domain.visit import arm_of, readiness
+from keel.domain.vitals import check_vitals
+from keel.records import journal, vault
+from keel.records.journal import Recorded, Writing
+from keel.records.models import DayRow, MembershipRow, PresenceRow, SessionRow
+
+MOMENTS: dict[str, str] = {
+    "water": "Water",
+    "food": "Food",
+    "bathroom": "Bathroom",
+    "reassurance": "Reassurance",
+    "touch_offered": "Touch offered",
+    "touch_given": "Touch given",
+    "music": "Music changed",
+    "nausea": "Nausea",
+    "vomiting": "Vomiting",
+    "headache": "Headache",
+    "distress": "Distress",
+    "tears": "Tears",
+    "laughter": "Laughter",
+    "silence": "Silence",
+    "insight": "Insight",
+    "said": "Said",
+    "room": "Room",
+    "note": "Note",
+}
+LATEST_ENTRY = timedelta(minutes=5)
+"""How far a device's clock may run ahead before its times are refused."""
+
+
+@action("open_session")
+def open_session(
+    *, courses: Sequence[str], visit: str, room: str, on: date, by: Actor, at: datetime, id: str | None = None
+) -> Recorded:
+    """Open the dosing day of one person, or of a cohort that is dosed at the same time.
+
+    The payload's `session` names the new session. Refused for a cohort that is not whole, or a second day of the same visit.
+    """
+    session = id or new_id()
+    streams = [f"course:{course}" for course in courses]
+    with journal.writing(f"session:{session}", *streams) as writing:
+        if writing.answered(id):
+            return writing.recorded()
+        states = [_state(writing, course, by) for course in courses]
+        _check_company(states)
+        for state in states:
+            _check_day(state, visit)
+        payload = {
+            "session": session,
+            "site": states[0].site,
+            "study": states[0].study,
+            "cohort": states[0].cohort,
+            "room": room.strip(),
+            "on": on.isoformat(),
+        }
+        if not room.strip():
+            raise refuse("The session was not opened", "no room is named", "Name the room")
+        writing.append("session_opened", payload, by=by, at=at, id=id)
+        for stream in streams:
+            planned = {"session": session, "visit": visit, "on": on.isoformat()}
+            writing.append("session_planned", planned, by=by, at=at, stream=stream)
+        return writing.recorded()
+
+
+def _state(writing: Writing, course: str, by: Actor) -> Course:
+    state: Course | None = writing.state(fold, f"course:{course}")
+    if state is None:
+        raise access.not_here("open_session")
+    access.check_course(by, "open_session", course=course, site=state.site)
+    if state.ended:
+        raise refuse("The session was not opened", f"{state.code} has ended", "Choose another course")
+    return state
+
+
+def _check_company(states: Sequence[Course]) -> None:
+    if not states:
+        raise refuse("The session was not opened", "it has nobody in it", "Choose one course, or a cohort")
+    first = states[0]
+    cohort = protocol_of(first).cohort
+    if any((s.site, s.study, s.cohort) != (first.site, first.study, first.cohort) for s in states):
+        raise refuse(
+            "The session was not opened", "its people do not belong to one cohort", "Open a session for each cohort"
+        )
+    if len(states) > 1 and not first.cohort:
+        raise refuse(
+            "The session was not opened",
+            "these people are no cohort",
+            "Form the cohort first, or open one session each",
+        )
+    if cohort and cohort.same_time and first.cohort and len(states) < cohort.least:
+        raise refuse(
+            "The session was not opened",
+            f"{len(states)} of a cohort of at least {cohort.least}, which is dosed at the same time",
+            "Open the day for the whole cohort",
+            code="cohort-size",
+        )
+
+
+def _check_day(state: Course, visit: str) -> None:
+    protocol = protocol_of(state)
+    found = protocol.visit(visit, arm_of(state, protocol))
+    if found.kind != "dosing":
+        raise refuse("The session was not opened", f"{found.label} is no dosing visit", "Choose a dosing visit")
+    if visit in state.visits or visit in state.days:
+        raise refuse(
+            "The session was not opened",
+            f"{found.label} of {state.code} is opened, held or missed already",
+            "Reload",
+            code="duplicate-visit",
+        )
+
+
+# ---- who is in the room ---------------------------------------------------------------------------
+
+
+@action("note_presence")
+def come_in(
+    *,
+    session: str,
+    staff: str,
+    by: Actor,
+    at: datetime,
+    watches: Sequence[str] = (),
+    occurred_at: datetime | None = None,
+    id: str | None = None,
+) -> Recorded:
+    """A member of staff is in the room from now on; `watches` names the courses they watch (empty: all)."""
+    with journal.writing(f"session:{session}") as writing:
+        if writing.answered(id):
+            return writing.recorded()
+        row = _session(session, by, "note_presence")
+        roles = set(
+            MembershipRow.objects.filter(staff=staff, site=row.site, revoked_at=None).values_list("role", flat=True)
+        )
+        if not roles & {"facilitator", "physician"}:
+            raise refuse(
+                "The presence was not noted", "that person is no facilitator or physician here", "Choose another"
+            )
+        if PresenceRow.objects.filter(session=session, staff=staff, left_at=None).exists():
+            raise refuse("The presence was not noted", "that person is in the room already", "Reload the page")
+        role = "facilitator" if "facilitator" in roles else "physician"
+        payload = {"staff": staff, "role": role, "watches": list(watches)}
+        writing.append("came_in", payload, by=by, at=at, occurred_at=moment(occurred_at, at), id=id)
+        return writing.recorded()
+
+
+@action("note_presence")
+def go_out(
+    *, session: str, staff: str, by: Actor, at: datetime, occurred_at: datetime | None = None, id: str | None = None
+) -> Recorded:
+    """A member of staff leaves the room."""
+    with journal.writing(f"session:{session}") as writing:
+        if writing.answered(id):
+            return writing.recorded()
+        _session(session, by, "note_presence")
+        if not PresenceRow.objects.filter(session=session, staff=staff, left_at=None).exists():
+            raise refuse("The presence was not noted", "that person is not in the room", "Reload the page")
+        writing.append("went_out", {"staff": staff}, by=by, at=at, occurred_at=moment(occurred_at, at), id=id)
+        return writing.recorded()
+
+
+def _session(session: str, by: Actor, what: str) -> SessionRow:
+    row = SessionRow.objects.filter(id=session).first()
+    if row is None:
+        raise access.not_here(what)
+    access.check_site(by, what, site=row.site)
+    return row
+
+
+def moment(occurred_at: datetime | None, at: datetime) -> datetime:
+    """The time an entry is for: refused when it lies ahead."""
+    if occurred_at is None:
+        return at
+    if occurred_at > at + LATEST_ENTRY:
+        raise refuse(
+            "The entry was not written",
+            "its time lies ahead",
+            "Set the clock of the device, or correct the time",
+            code="future",
+        )
+    return occurred_at
+
+
+# ---- one person's day ----------------------------------------------------------------------------
+
+
+@action("arrive")
+def arrive(
+    *, course: str, visit: str, by: Actor, at: datetime, occurred_at: datetime | None = None, id: str | None = None
+) -> Recorded:
+    """The participant is here."""
+    with on_course(course, by=by, what="arrive", id=id) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        day = _day(state, visit)
+        if day.arrived_at:
+            raise refuse("The arrival was not recorded", "the participant is here already", "Reload the page")
+        if today_at(state.site, at) != day.on:
+            raise refuse(
+                "The arrival was not recorded", f"the day is planned for {day.on}", "Plan the session for today"
+            )
+        writing.append("arrived", {"visit": visit}, by=by, at=at, occurred_at=moment(occurred_at, at), id=id)
+        return writing.recorded()
+
+
+def _day(state: Course, visit: str) -> DosingDay:
+    day = state.days.get(visit)
+    if day is None:
+        raise refuse("The entry was not written", f"no session is opened for {visit}", "Open the session first")
+    if day.released_at:
+        raise refuse(
+            "The entry was not written",
+            "the participant was released",
+            "Amend what stands, or note it at the next contact",
+        )
+    return day
+
+
+@action("prepare_dose")
+def prepare_dose(
+    *,
+    course: str,
+    visit: str,
+    substance: str,
+    value: float | None,
+    unit: str | None,
+    lot: str,
+    by: Actor,
+    at: datetime,
+    id: str | None = None,
+) -> Recorded:
+    """The first person prepares the dose: what, how much by the weight of that day, from which lot.
+
+    The payload shows the arithmetic. A second person confirms it before it can be given.
+    """
+    with on_course(course, by=by, what="prepare_dose", id=id) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        day = _day(state, visit)
+        named = _amount(value, unit)
+        _allowed(state, day, substance, named, at)
+        if not lot.strip():
+            raise refuse("The dose was not prepared", "no lot number is given", "Read it off the package")
+        payload: dict[str, Any] = {
+            "visit": visit,
+            "substance": substance,
+            "value": value,
+            "unit": unit,
+            "lot": lot.strip(),
+        }
+        if named is not None:
+            worked = named.worked(_weight(state, day, at) if named.unit == "mg_per_70kg" else None)
+            payload |= {"given_mg": float(worked.mg), "arithmetic": worked.text}
+        payload["supplemental"] = bool(day.doses)
+        writing.append("dose_prepared", payload, by=by, at=at, id=id)
+        return writing.recorded()
+
+
+def _amount(value: float | None, unit: str | None) -> Amount | None:
+    if unit is None or value is None:
+        return None
+    if unit not in ("mg", "mg_per_70kg", "ug"):
+        raise refuse(
+            "The dose was not prepared",
+            f"{unit!r} is no unit we dose in",
+            "Use mg, mg per 70 kg, or µg",
+            code="wrong-unit",
+        )
+    return amount(value, unit)  # type: ignore[arg-type]
+
+
+def _allowed(state: Course, day: DosingDay, substance: str, named: Amount | None, at: datetime) -> None:
+    protocol = protocol_of(state)
+    before = [
+        Given(d["substance"], amount(d["amount"], d["unit"]), _minutes(day.doses[0], d))
+        for d in day.doses
+        if d.get("unit")
+    ]
+    minute = int((at - datetime.fromisoformat(day.doses[0]["at"])).total_seconds() // 60) if day.doses else 0
+    check_dose(
+        protocol, day.visit, arm_of(state, protocol), substance=substance, amount=named, before=before, minute=minute
+    )
+
+
+def _minutes(first: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+    return int((datetime.fromisoformat(other["at"]) - datetime.fromisoformat(first["at"])).total_seconds() // 60)
+
+
+def _weight(state: Course, day: DosingDay, at: datetime) -> float:
+    weight = state.facts.get("weight_kg")
+    if weight is None or weight["value"] is None or weight["on"] != day.on.isoformat():
+        raise refuse(
+            "The dose was not prepared",
+            "it depends on the body weight of that day, and none was recorded today",
+            "Weigh the participant and record the weight",
+            code="weight-unknown",
+        )
+    return float(weight["value"])
+
+
+@action("confirm_dose")
+def confirm_dose(*, course: str, visit: str, by: Actor, at: datetime, id: str | None = None) -> Recorded:
+    """A second person has checked substance, amount, arithmetic and lot."""
+    with on_course(course, by=by, what="confirm_dose", id=id) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        day = _day(state, visit)
+        if day.prepared is None:
+            raise refuse("The dose was not confirmed", "none is prepared", "Prepare it first")
+        if day.prepared["by"] == by.id:
+            raise refuse(
+                "The dose was not confirmed",
+                "you prepared it yourself",
+                "A second person checks it",
+                code="same-person",
+            )
+        writing.append("dose_confirmed", {"visit": visit}, by=by, at=at, id=id)
+        return writing.recorded()
+
+
+@action("give_dose")
+def give_dose(
+    *, course: str, visit: str, by: Actor, at: datetime, occurred_at: datetime | None = None, id: str | None = None
+) -> Recorded:
+    """The prepared and confirmed dose is given. Everything that the readiness gate asks for is asked again."""
+    with on_course(course, by=by, what="give_dose", id=id) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        day = _day(state, visit)
+        when = moment(occurred_at, at)
+        reasons = list(_not_ready(state, day))
+        if reasons:
+            raise Refused(
+                [Reason("The dose was not given", f"{r.what}: {r.why}", r.mend, code=r.code) for r in reasons]
+            )
+        prepared = dict(day.prepared or {})
+        _allowed(state, day, prepared["substance"], _amount(prepared["value"], prepared["unit"]), when)
+        payload = {
+            "visit": visit,
+            "substance": prepared["substance"],
+            "amount": prepared["value"] if prepared["value"] is not None else 0,
+            "unit": prepared["unit"] or "",
+            "given_mg": prepared.get("given_mg"),
+            "arithmetic": prepared.get("arithmetic", ""),
+            "lot": prepared["lot"],
+            "supplemental": prepared["supplemental"],
+            "confirmed_by": day.confirmed["by"] if day.confirmed else "",
+        }
+        writing.append("dose_given", payload, by=by, at=at, occurred_at=when, id=id)
+        return writing.recorded()
+
+
+def _not_ready(state: Course, day: DosingDay) -> list[Reason]:
+    found: list[Reason] = []
+    if not day.arrived_at:
+        found.append(Reason("The participant", "has not arrived", "Record the arrival"))
+    if day.stopped_at:
+        found.append(Reason("The session", "was stopped", "Nothing more is given today"))
+    if day.prepared is None:
+        found.append(Reason("The dose", "is not prepared", "Prepare it"))
+    if day.confirmed is None:
+        found.append(Reason("The check by two", "nobody confirmed the dose", "A second person checks it"))
+    if not day.doses:
+        found += readiness(state, protocol_of(state), day.visit, day.on)
+        found += _company_missing(state, day)
+    return found
+
+
+def _company_missing(state: Course, day: DosingDay) -> list[Reason]:
+    """Whoever the protocol wants in the room and is not there."""
+    protocol = protocol_of(state)
+    here = [row.role for row in PresenceRow.objects.filter(session=day.session, left_at=None)]
+    people = DayRow.objects.filter(session=day.session).count()
+    found = []
+    for wanted in protocol.visit(day.visit, arm_of(state, protocol)).present:
+        need = wanted.needed(people)
+        there = sum(role == wanted.role for role in here)
+        if wanted.where == "in_room" and wanted.role in ("facilitator", "physician") and there < need:
+            found.append(
+                Reason(
+                    "The room",
+                    f"{there} of {need} {wanted.role}s are in it",
+                    "Wait until they are there",
+                    code="presence",
+                )
+            )
+    return found
+
+
+@action("record_vitals")
+def record_vitals(
+    *,
+    course: str,
+    visit: str,
+    by: Actor,
+    at: datetime,
+    systolic_mmhg: int | None = None,
+    diastolic_mmhg: int | None = None,
+    heart_rate_bpm: int | None = None,
+    temperature_c: float | None = None,
+    spo2_percent: int | None = None,
+    occurred_at: datetime | None = None,
+    id: str | None = None,
+) -> Recorded:
+    """Record one set of vital signs; what cannot be a reading is refused."""
+    taken = check_vitals(
+        {
+            "systolic_mmhg": systolic_mmhg,
+            "diastolic_mmhg": diastolic_mmhg,
+            "heart_rate_bpm": heart_rate_bpm,
+            "temperature_c": temperature_c,
+            "spo2_percent": spo2_percent,
+        }
+    )
+    with on_course(course, by=by, what="record_vitals", id=id) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        _day(state, visit)
+        writing.append(
+            "vitals_recorded", {"visit": visit, **taken}, by=by, at=at, occurred_at=moment(occurred_at, at), id=id
+        )
+        return writing.recorded()
+
+
+@action("note_moment")
+def note_moment(
+    *,
+    course: str,
+    visit: str,
+    kind: str,
+    by: Actor,
+    at: datetime,
+    words: str = "",
+    detail: Mapping[str, Any] | None = None,
+    occurred_at: datetime | None = None,
+    id: str | None = None,
+) -> Recorded:
+    """Note something that happened to one person on the day (a key of MOMENTS), with words where they help."""
+    _check_moment(kind)
+    with on_course(course, by=by, what="note_moment", id=id) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        day = _day(state, visit)
+        payload: dict[str, Any] = {"visit": visit, "session": day.session, "kind": kind, "detail": dict(detail or {})}
+        if words.strip():
+            payload["words"] = vault.sealer(state.participant)(words.strip())
+        writing.append("moment_noted", payload, by=by, at=at, occurred_at=moment(occurred_at, at), id=id)
+        return writing.recorded()
+
+
+@action("note_moment")
+def note_room(
+    *,
+    session: str,
+    kind: str,
+    by: Actor,
+    at: datetime,
+    detail: Mapping[str, Any] | None = None,
+    occurred_at: datetime | None = None,
+    id: str | None = None,
+) -> Recorded:
+    """Note something of the room that everybody in it shares: light, noise, music. Never words about a person."""
+    _check_moment(kind)
+    with journal.writing(f"session:{session}") as writing:
+        if writing.answered(id):
+            return writing.recorded()
+        _session(session, by, "note_moment")
+        payload = {"session": session, "kind": kind, "detail": dict(detail or {})}
+        writing.append("moment_noted", payload, by=by, at=at, occurred_at=moment(occurred_at, at), id=id)
+        return writing.recorded()
+
+
+def _check_moment(kind: str) -> None:
+    if kind not in MOMENTS:
+        raise refuse("The entry was not written", f"{kind!r} is none we know", f"Choose of: {', '.join(MOMENTS)}")
+
+
+@action("note_moment")
+def reach(
+    *,
+    course: str,
+    visit: str,
+    step: str,
+    by: Actor,
+    at: datetime,
+    occurred_at: datetime | None = None,
+    id: str | None = None,
+) -> Recorded:
+    """The person comes into the next phase (a step of domain/session.py that gives nothing: reach_onset, go_back, …)."""
+    if not step.startswith(("reach_", "begin_release", "go_back")):
+        raise refuse("The phase was not noted", f"{step!r} has its own action", "Use that")
+    with on_course(course, by=by, what="note_moment", id=id) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        _day(state, visit)
+        row = DayRow.objects.get(id=f"{course}/{visit}")
+        payload = {"visit": visit, "step": step, "state": after(row.state, step)}
+        writing.append("phase_reached", payload, by=by, at=at, occurred_at=moment(occurred_at, at), id=id)
+        return writing.recorded()
+
+
+@action("sign_release_item")
+def sign_release_item(
+    *, course: str, visit: str, item: str, by: Actor, at: datetime, id: str | None = None
+) -> Recorded:
+    """Sign one line of the release checklist."""
+    with on_course(course, by=by, what="sign_release_item", id=id) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        day = _day(state, visit)
+        if item not in {i.id for i in protocol_of(state).release.items}:
+            raise refuse("The line was not signed", f"the checklist has no line {item!r}", "Reload the page")
+        if item in day.signed:
+            raise refuse("The line was not signed", "it is signed already", "Reload the page")
+        if not day.doses and not day.stopped_at:
+            raise refuse("The line was not signed", "no dose was given yet", "Sign it before the release")
+        writing.append("release_item_signed", {"visit": visit, "item": item}, by=by, at=at, id=id)
+        return writing.recorded()
+
+
+@action("release")
+def release(*, course: str, visit: str, by: Actor, at: datetime, notes: str = "", id: str | None = None) -> Recorded:
+    """Release the participant; the visit counts as held. Refused before the rule allows it, with what is missing."""
+    with on_course(course, by=by, what="release", id=id) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        day = _day(state, visit)
+        reasons = release_reasons(state, day, at)
+        if reasons:
+            raise Refused(reasons)
+        writing.append("released", {"visit": visit}, by=by, at=at, id=id)
+        began = day.arrived_at or at
+        minutes = max(1, int((at - began).total_seconds() // 60))
+        hold(writing, state, visit=visit, on=day.on, by=by, at=at, minutes=minutes, notes=notes)
+        return writing.recorded()
+
+
+def release_reasons(state: Course, day: DosingDay, at: datetime) -> list[Reason]:
+    """What still stands between the participant and the door."""
+    rule = protocol_of(state).release
+    found = [
+        Reason("The release was refused", f"not signed: {item.label}", "Check and sign it", item.id, "release-item")
+        for item in rule.items
+        if item.required and item.id not in day.signed
+    ]
+    if not day.doses and not day.stopped_at:
+        found.append(
+            Reason(
+                "The release was refused",
+                "no dose was given and the session was not stopped",
+                "Stop the session with its reason",
+            )
+        )
+    if day.doses and rule.minimum_minutes:
+        last = max(datetime.fromisoformat(d["at"]) for d in day.doses)
+        earliest = last + timedelta(minutes=rule.minimum_minutes)
+        if at < earliest:
+            left = int((earliest - at).total_seconds() // 60) + 1
+            found.append(
+                Reason(
+                    "The release was refused",
+                    f"{rule.minimum_minutes} minutes after the last dose are not over",
+                    f"Wait {left} more minutes",
+                    "time",
+                    "too-early",
+                )
+            )
+    return found
+
+
+@action("stop_session")
+def stop_session(*, course: str, visit: str, words: str, by: Actor, at: datetime, id: str | None = None) -> Recorded:
+    """Stop one person's session, with the reason. Release, or transfer, follows."""
+    if not words.strip():
+        raise refuse("The session was not stopped", "no reason is given", "Write one sentence")
+    with on_course(course, by=by, what="stop_session", id=id) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        day = _day(state, visit)
+        if day.stopped_at:
+            raise refuse("The session was not stopped", "it is stopped already", "Reload the page")
+        payload = {"visit": visit, "words": vault.sealer(state.participant)(words.strip())}
+        writing.append("session_stopped", payload, by=by, at=at, id=id)
+        return writing.recorded()
