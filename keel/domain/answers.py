@@ -57,7 +57,7 @@ def by_item(instrument: Instrument, items: Any) -> dict[str, Any]:
                 "items",
                 "The answers are a list",
                 "this instrument's answers are named",
-                f"Give a table with {', '.join(instrument.shape)}",
+                f"Give a table with {instrument.names_in_words()}",
             )
         return dict(_in_order(instrument, items))
     raise _bad(
@@ -81,6 +81,8 @@ def _in_order(instrument: Instrument, items: list[Any] | tuple[Any, ...]) -> Ite
             f"there are {needed}{most} items",
             "Give one answer per item in printed order, null where it is blank",
         )
+    if len(items) == len(instrument.items):
+        ordered = [item.id for item in instrument.items]
     return zip(ordered, items, strict=False)
 
 
@@ -95,8 +97,8 @@ def _from_mapping(instrument: Instrument, items: Mapping[str, Any]) -> dict[str,
         elif place or str(key) in known:
             out[place or str(key)] = value
         else:
-            names = ", ".join(shape) if shape else instrument._item_words()
-            raise _bad(instrument, str(key), f"There is no item {key!r}", f"the items are {names}", "Mend the name")
+            why = f"there are {instrument.names_in_words()}"
+            raise _bad(instrument, str(key), f"There is no item {key!r}", why, "Mend the name")
     return out
 
 
@@ -144,7 +146,7 @@ def read_leniently(instrument: Instrument, raw: Mapping[str, Any]) -> tuple[Give
         else:
             try:
                 values[item.id] = READERS[item.answers.kind](item.answers, answer)
-            except ValueError:
+            except (ValueError, OverflowError):
                 values[item.id] = None
                 reasons.append(_outside(instrument, item, answer))
     return Given(values, frozenset(declined), frozenset(idle), frozenset(raw)), reasons
@@ -166,10 +168,17 @@ def _code(answers: Answers, answer: Any) -> Value:
     return int(answer)
 
 
-def _point(answers: Answers, answer: Any) -> Value:
-    if isinstance(answer, bool) or not isinstance(answer, (int, float)) or not math.isfinite(answer):
+def _point(answers: Answers, answer: Any) -> int | float:
+    number = _number(answers, answer)
+    if not answers.low <= number <= answers.high:
         raise ValueError
-    if not answers.low <= answer <= answers.high:
+    return number
+
+
+def _number(_: Answers, answer: Any) -> int | float:
+    if isinstance(answer, bool) or not isinstance(answer, (int, float)):
+        raise ValueError
+    if not math.isfinite(answer):
         raise ValueError
     return answer
 
@@ -199,6 +208,7 @@ READERS: dict[str, Callable[[Answers, Any], Value]] = {
     "yes_no": _yes_no,
     "choice": _choice,
     "many": _many,
+    "number": _number,
 }
 
 

@@ -38,10 +38,11 @@ class Answers(Part):
     """One way to answer: the codes a person may give, and our labels for them where they are neutral.
 
     kind `codes`: whole numbers, listed or from min to max. `scale`: any number from min to max (a line or a
-    percentage). `yes_no`: true or false, 1 or 0. `choice`: one of some words. `many`: any of some words.
+    percentage). `yes_no`: true or false, 1 or 0. `choice`: one of some words. `many`: any of some words. `number`: any
+    number, kept as entered, where the codes of a form were not found.
     """
 
-    kind: Literal["codes", "scale", "yes_no", "choice", "many"]
+    kind: Literal["codes", "scale", "yes_no", "choice", "many", "number"]
     codes: tuple[int, ...] = ()
     min: Number | None = None
     max: Number | None = None
@@ -83,6 +84,8 @@ class Answers(Part):
     def in_words(self) -> str:
         if self.kind == "scale":
             return f"any number from {self.low} to {self.high}"
+        if self.kind == "number":
+            return "any number"
         if self.kind == "yes_no":
             return "true or false (1 or 0)"
         words = ", ".join(str(code) for code in self.allowed())
@@ -376,7 +379,7 @@ class Listed(Step):
 
     op: Literal["listed"]
     of: tuple[str, ...]
-    codes: tuple[str, ...]
+    codes: tuple[Code, ...]
 
 
 AnyStep = Annotated[
@@ -581,11 +584,12 @@ class Instrument(Part):
             if item.id == id:
                 return item
         raise refuse(
-            f"{self.id} has no item {id!r}", "the definition does not name it", f"It has {self._item_words()}", where=id
+            f"{self.id} has no item {id!r}", "its definition does not", f"It has {self.names_in_words()}", where=id
         )
 
-    def _item_words(self) -> str:
-        ids = [item.id for item in self.items]
+    def names_in_words(self) -> str:
+        """What answers may be called, for a sentence."""
+        ids = list(self.shape or [item.id for item in self.items])
         return ", ".join(ids) if len(ids) <= 12 else f"{', '.join(ids[:3])} … {ids[-1]}"
 
     @cached_property
@@ -704,7 +708,7 @@ def _items(groups: list[Group], answers: Mapping[str, Answers], place: str) -> l
                     label=group.labels[n] if group.labels else f"Item {own}",
                     answers=answers[group.answers],
                     optional=group.optional,
-                    asked_if=group.asked_if,
+                    asked_if=group.asked_if and _for_item(group.asked_if, own),
                     skipped=group.skipped,
                     overrides=group.overrides,
                     not_applicable_if=group.not_applicable_if,
@@ -712,6 +716,11 @@ def _items(groups: list[Group], answers: Mapping[str, Answers], place: str) -> l
                 )
             )
     return items
+
+
+def _for_item(rule: Rule, number: str) -> Rule:
+    """The rule of one item of a group: "{n}" in it stands for the item's own number."""
+    return Rule.model_validate_json(rule.model_dump_json(by_alias=True, exclude_defaults=True).replace("{n}", number))
 
 
 def _mends(error: ValidationError, place: str, part: str) -> Refused:
@@ -739,7 +748,7 @@ def _faults(instrument: Instrument) -> Iterator[tuple[str, str, str, str]]:
             if gate:
                 yield from _unknown(f"item {item.id}", gate.refs(), known)
                 yield from _unknown_contexts(f"item {item.id}", gate, instrument)
-        if item.asked_if and item.skipped is None and item.answers.kind != "choice":
+        if item.asked_if and item.skipped is None and item.answers.kind != "choice" and not item.optional:
             yield f"item {item.id}", "It can be skipped", "no score for a skipped item is given", "Add `skipped = 0`"
     for step in instrument.steps:
         place = f"score {step.name}"

@@ -422,8 +422,8 @@ def _listed(step: Listed, instrument: Instrument) -> Compute:
     return compute
 
 
-def _as_set(value: Value) -> set[str]:
-    return {value} if isinstance(value, str) else set(value) if isinstance(value, tuple) else set()
+def _as_set(value: Value) -> set[Any]:
+    return set() if value is None else set(value) if isinstance(value, tuple) else {value}
 
 
 STEPS: dict[type, Callable[[Any, Instrument], Compute]] = {
