@@ -13,7 +13,7 @@ from typing import Any
 from keel.domain.definition import Fact
 from keel.domain.errors import Refused, refuse
 from keel.domain.protocol import Protocol
-from keel.domain.schedule import plan
+from keel.domain.schedule import broken_examples, plan
 from keel.domain.windows import check_windows
 from keel.library import shelf
 from keel.library.protocol_files import protocol, protocol_in_file
@@ -166,13 +166,21 @@ def _check(files: Sequence[Path]) -> int:
     results = [_checked(file) for file in files]
     _print(results)
     for result in results:
-        for said in (*result["errors"], *(f"{c['arm']}: {c['because']}." for c in result["clashes"])):
+        clashes = (f"{c['arm']}: {c['because']}." for c in result["clashes"])
+        for said in (*result["errors"], *clashes, *result["examples"]):
             print(f"{result['file']}: {said}", file=sys.stderr)
     return 0 if all(r["ok"] for r in results) else 1
 
 
 def _checked(file: Path) -> dict[str, Any]:
-    result: dict[str, Any] = {"file": file.name, "protocol": file.stem, "ok": False, "errors": [], "clashes": []}
+    result: dict[str, Any] = {
+        "file": file.name,
+        "protocol": file.stem,
+        "ok": False,
+        "errors": [],
+        "clashes": [],
+        "examples": [],
+    }
     try:
         found = protocol_in_file(file)
     except Refused as refused:
@@ -181,7 +189,9 @@ def _checked(file: Path) -> dict[str, Any]:
         {"arm": c.arm, "visits": list(c.visits), "because": c.because, "short_by_days": c.short_by}
         for c in check_windows(found)
     ]
-    return {**result, "protocol": found.id, "ok": not clashes, "clashes": clashes}
+    broken = list(broken_examples(found))
+    ok = not clashes and not broken
+    return {**result, "protocol": found.id, "ok": ok, "clashes": clashes, "examples": broken}
 
 
 def _print(value: Any) -> None:

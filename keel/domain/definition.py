@@ -11,7 +11,8 @@ Protocols and jurisdictions are TOML in which every number says where it comes f
   (our own rule, which needs a named sign-off). One unverified mark makes the fact unverified.
 
 A number, a yes/no, or a word that acts as one (which instrument, which substance, which unit, which role)
-without any source is refused: nothing in a definition stands on nobody's word.
+without any source is refused: nothing in a definition stands on nobody's word. `[[examples]]` need none: they are
+worked from the rest and run as tests.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def _taken(table: Mapping[str, Any], path: str, inherited: str | None, bare: dic
     for key, value in table.items():
         if key == "source":
             continue
-        if key == "sources" and not path:
+        if key in ("sources", "examples") and not path:
             bare[key] = value
             continue
         yield from _taken_value(key, value, f"{path}.{key}" if path else key, by_key.get(key, default), bare)

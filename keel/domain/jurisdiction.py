@@ -86,6 +86,15 @@ class Report(Definition):
     within_hours: int | None = None
 
 
+class RoomExample(Definition):
+    """A worked example: run as a test, printed in the manual."""
+
+    largest_dose_mg: float
+    participants: int
+    minimum_minutes: int
+    facilitators: int
+
+
 class Jurisdiction(Definition):
     id: str
     version: int = Field(ge=1)
@@ -101,6 +110,7 @@ class Jurisdiction(Definition):
     preparation: PreparationRule | None = None
     presence: PresenceRule | None = None
     reports: tuple[Report, ...] = ()
+    examples: tuple[RoomExample, ...] = ()
 
     _facts: tuple[Fact, ...] = PrivateAttr(default=())
 

@@ -340,6 +340,27 @@ class Endpoint(Definition):
     note: str | None = None
 
 
+class ExampleVisit(Definition):
+    """What an example says of one visit; what it leaves out is not checked."""
+
+    due_on: date | None = None
+    earliest_on: date | None = None
+    latest_on: date | None = None
+    state: str | None = None
+
+
+class Example(Definition):
+    """A worked example of the schedule: run as a test, printed in the manual."""
+
+    because: str
+    arm: str
+    enrolled_on: date
+    on: date
+    visits: dict[str, date] = {}
+    missed: dict[str, str] = {}
+    gives: dict[str, ExampleVisit]
+
+
 class Protocol(Definition):
     """A whole protocol. Build it with `Protocol.from_table`; see the head of this module."""
 
@@ -365,6 +386,7 @@ class Protocol(Definition):
     release: Release = Release()
     endpoint: Endpoint | None = None
     secondary: tuple[Endpoint, ...] = ()
+    examples: tuple[Example, ...] = ()
 
     _facts: tuple[Fact, ...] = PrivateAttr(default=())
 

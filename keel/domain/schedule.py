@@ -21,13 +21,13 @@ An unknown bound is never invented: a visit that is overdue only because its due
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal
 
 from keel.domain.errors import Reason, Refused
-from keel.domain.protocol import ENROLLED, Protocol, Visit, Within
+from keel.domain.protocol import ENROLLED, Example, Protocol, Visit, Within
 
 State = Literal["planned", "in_window", "due", "overdue", "done", "done_out_of_window", "missed", "withdrawn"]
 STATES: tuple[State, ...] = (
@@ -165,6 +165,28 @@ def deviations(protocol: Protocol, arm: str, happened: Happened) -> tuple[Deviat
         if visit.id in happened.missed:
             found.append(Deviation(visit.id, "missed", f"{visit.label} was missed: {happened.missed[visit.id]}"))
     return tuple(found)
+
+
+def broken_examples(protocol: Protocol) -> tuple[str, ...]:
+    """The examples of the file that the schedule does not bear out, each in a sentence."""
+    return tuple(said for at, example in enumerate(protocol.examples) for said in _broken(protocol, example, at))
+
+
+def _broken(protocol: Protocol, example: Example, at: int) -> Iterator[str]:
+    given = {"enrolled_on": example.enrolled_on, "on": example.on}
+    try:
+        rows = plan(protocol, example.arm, done=example.visits, missed=example.missed, **given)
+    except Refused as refused:
+        yield f"examples[{at}] is refused: {refused}"
+        return
+    found = {row.visit: row for row in rows}
+    for id, expected in example.gives.items():
+        if id not in found:
+            yield f"examples[{at}] names {id}, which the {example.arm} arm does not have"
+            continue
+        for name, value in expected.model_dump(exclude_unset=True).items():
+            if (actual := getattr(found[id], name)) != value:
+                yield f"examples[{at}] says {name} {value} for {id}, and the schedule gives {actual}"
 
 
 # ---- dates ---------------------------------------------------------------------------------------
