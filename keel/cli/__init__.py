@@ -34,6 +34,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "effect-size": ("keel.cli.evidence", "an effect between two arms or within one, with its definition"),
     "instruments": ("keel.cli.score", "the instruments on the shelf: list, show ID, open"),
     "score": ("keel.cli.score", "score responses: --batch FILE.jsonl or -"),
+    "screen": ("keel.cli.screen", "judge a person's facts for a protocol"),
+    "safety": ("keel.cli.screen", "explain, list and check the safety rules"),
 }
 
 

@@ -1,0 +1,175 @@
+"""`keel screen`: judge a person's facts for a protocol. `keel safety`: what the rules are and where they come from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from keel.domain.errors import refuse
+from keel.domain.fact import read_facts
+from keel.domain.safety import GUARDS, Rule, judge
+from keel.library import rule_files
+
+
+def run(command: str, argv: Sequence[str]) -> int:
+    return _screen(argv) if command == "screen" else _safety(argv)
+
+
+def _screen(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser("keel screen", description="Judge facts for a protocol; JSON on standard output.")
+    parser.add_argument("protocol", metavar="PROTOCOL", help="a protocol id")
+    parser.add_argument("facts", metavar="FACTS.json", help="facts by name; - reads standard input")
+    parser.add_argument("--on", metavar="DATE", help="the day of judgement (default: today)")
+    parser.add_argument("--guard", choices=GUARDS, default="admit", help="the step to judge (default: admit)")
+    args = parser.parse_args(argv)
+    rules = rule_files.rules_for(args.protocol)
+    facts = read_facts(_json(args.facts), rules.catalogue, on=_day(args.on), guard=args.guard)
+    for note in facts.notes:
+        print(f"keel screen: {note}", file=sys.stderr)
+    _print(judge(rules, facts, guard=args.guard).as_json())
+    return 0
+
+
+def _safety(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser("keel safety", description="The safety rules and where they come from.")
+    doors = parser.add_subparsers(dest="door", required=True)
+    explain = doors.add_parser("explain", help="a rule: its condition, limits, evidence and examples")
+    explain.add_argument("rule", metavar="RULE")
+    explain.add_argument("--protocol", metavar="ID", help="only as it applies to this protocol")
+    listing = doors.add_parser("list", help="every rule and the protocols it applies to")
+    listing.add_argument("--protocol", metavar="ID")
+    doors.add_parser("unverified", help="every limit and row that was not read at a source, or is open")
+    args = parser.parse_args(argv)
+    if args.door == "explain":
+        _print(_explanation(args.rule, args.protocol))
+    elif args.door == "list":
+        _print(_list(args.protocol))
+    else:
+        _print([*_unverified_rules(), *_unverified_rows()])
+    return 0
+
+
+def _json(name: str) -> Any:
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except OSError as error:
+        raise refuse("The facts were not read", str(error.strerror or error), "Give a file", where=name) from None
+    except UnicodeDecodeError:
+        raise refuse("The facts were not read", "the file is not UTF-8 text", "Save it as UTF-8", where=name) from None
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise refuse("The facts were not read", f"it is not JSON: {error}", "Mend that line", where=name) from None
+
+
+def _day(text: str | None) -> date:
+    if text is None:
+        return date.today()
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise refuse(
+            "The day was not understood", f"{text!r} is no date", "Give it as 2026-03-01", where="--on"
+        ) from None
+
+
+def _print(value: Any) -> None:
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, allow_nan=False)
+    print()
+
+
+def _rules(protocol: str | None) -> tuple[Rule, ...]:
+    return rule_files.rules_for(protocol).rules if protocol else rule_files.all_rules()
+
+
+def _explanation(rule_id: str, protocol: str | None) -> dict[str, Any]:
+    found = [rule for rule in _rules(protocol) if rule.id == rule_id]
+    if not found:
+        raise refuse(
+            f"There is no rule called {rule_id!r}",
+            "no file of that name applies to these protocols",
+            f"Known: {', '.join(sorted({r.id for r in _rules(protocol)}))}",
+            code="unknown-rule",
+        )
+    return {
+        "rule": rule_id,
+        "title": found[0].title,
+        "version": found[0].version,
+        "guards": list(found[0].guards),
+        "protocols": {rule.protocol: _applied(rule) for rule in found},
+        "examples": [example for entry in rule_files.rule_entries() if entry.id == rule_id
+                     for example in entry.table.get("examples", ())],
+    }  # fmt: skip
+
+
+def _applied(rule: Rule) -> dict[str, Any]:
+    return {
+        "finding": rule.finding.value,
+        "when": rule.when.text,
+        "because": rule.sentence(),
+        "limits": {name: _limit(value) for name, value in rule.limits.items()},
+        "basis": rule.basis,
+        "evidence": list(rule.evidence),
+        "verified": rule.verified,
+        "note": rule.note,
+    }
+
+
+def _limit(value: Any) -> Any:
+    """A number as JSON can say it: no limit at all is the word "none", an open one is null."""
+    return "none" if isinstance(value, float) and value == float("inf") else value
+
+
+def _list(protocol: str | None) -> list[dict[str, Any]]:
+    by_id: dict[str, list[Rule]] = {}
+    for rule in _rules(protocol):
+        by_id.setdefault(rule.id, []).append(rule)
+    return [
+        {
+            "rule": id,
+            "title": rules[0].title,
+            "version": rules[0].version,
+            "findings": sorted({rule.finding.value for rule in rules}),
+            "protocols": [rule.protocol for rule in rules],
+        }
+        for id, rules in sorted(by_id.items())
+    ]
+
+
+def _unverified_rules() -> list[dict[str, Any]]:
+    return [
+        {
+            "rule": rule.id,
+            "protocol": rule.protocol,
+            "limits": {name: _limit(value) for name, value in rule.limits.items()},
+            "open": [name for name, value in rule.limits.items() if value is None],
+            "basis": rule.basis,
+            "evidence": list(rule.evidence),
+            "note": rule.note,
+        }
+        for rule in rule_files.all_rules()
+        if not rule.verified or None in rule.limits.values()
+    ]
+
+
+def _unverified_rows() -> list[dict[str, Any]]:
+    return [
+        {
+            "rule": f"medication-{row.medicine_class.replace('_', '-')}",
+            "substance": row.substance,
+            "action": row.action,
+            "limits": {k: v for k, v in (("washout_days", row.washout_days), ("hold_hours", row.hold_hours)) if v},
+            "open": [],
+            "basis": row.basis,
+            "evidence": list(row.evidence),
+            "note": row.because,
+        }
+        for substance in rule_files.substances()
+        for row in rule_files.matrix(substance)
+        if not row.verified
+    ]

@@ -1,0 +1,241 @@
+"""Facts about a person: what is known, since when, from whom; and why something is not known.
+
+A fact is given plainly (`34`) or with its day and source (`{"value": 34, "on": "2026-03-01", "source": "chart"}`).
+What is impossible, dated in the future or too old is not a fact: it becomes *absent*, with the reason,
+and the rules that need it will say unknown. Nothing here is ever repaired or guessed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Final
+
+from keel.domain.errors import Reason, refuse
+from keel.domain.medication import Medication, read_medications
+
+KINDS: Final = ("number", "flag", "choice", "choices", "readings", "medications")
+
+
+@dataclass(frozen=True)
+class FactKind:
+    """One line of the catalogue: what a fact is called, what it may be, how long it holds and who supplies it.
+
+    `least` and `most` bound what a living person can have (they catch slips of the pen, they are no
+    safety limits). `max_age_days` gives, for each guarded step, the age after which it is unknown again.
+    """
+
+    name: str
+    label: str
+    kind: str
+    group: str = ""
+    unit: str = ""
+    least: float | None = None
+    most: float | None = None
+    choices: tuple[str, ...] = ()
+    fields: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    max_age_days: Mapping[str, int] = field(default_factory=dict)
+    supplied_by: tuple[str, ...] = ()
+    ask: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One set of figures taken together (a blood pressure), and its day where known."""
+
+    figures: Mapping[str, float]
+    on: date | None = None
+
+
+FactValue = bool | int | float | str | tuple[str, ...] | tuple[Reading, ...] | tuple[Medication, ...]
+
+
+@dataclass(frozen=True)
+class Fact:
+    name: str
+    value: FactValue
+    on: date | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one person on one day: `known` by name, and for what was given in vain, `absent` says why."""
+
+    on: date
+    known: Mapping[str, Fact] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[Reason, ...] = ()
+
+    def why_absent(self, name: str) -> str:
+        return self.absent.get(name, "not known")
+
+
+def read_facts(raw: object, catalogue: Mapping[str, FactKind], *, on: date, guard: str = "admit") -> Facts:
+    """Read facts by name as the day `on` sees them, before the step `guard`.
+
+    Refuses only when `raw` is not an object. A fact that is wrong in itself is absent with a reason and a
+    note; a name that the catalogue does not know is a note.
+    """
+    if not isinstance(raw, Mapping):
+        raise refuse("The facts were not read", "they are not an object of facts by name", 'Give {"age_years": 34, …}')
+    known: dict[str, Fact] = {}
+    absent: dict[str, str] = {}
+    notes: list[Reason] = []
+    for name, given, day, source in _leaves(raw, catalogue, notes):
+        if given is None:
+            continue
+        kind = catalogue[name]
+        try:
+            fact_on = read_day(day)
+            value = _read_value(kind, given)
+            _check_age(kind, fact_on, on, guard)
+            if isinstance(value, tuple) and kind.kind == "readings":
+                value = _fresh_readings(kind, value, on, guard)
+            known[name] = Fact(name, value, fact_on, source)
+        except _NotAFact as reason:
+            absent[name] = str(reason)
+            if reason.wrong:
+                notes.append(
+                    Reason(
+                        f"{kind.label} was set aside",
+                        str(reason),
+                        "Correct it and judge again",
+                        name,
+                        "impossible-fact",
+                    )
+                )
+    return Facts(on, known, absent, tuple(notes))
+
+
+class _NotAFact(Exception):
+    """Why a given value does not count; `wrong` when it can never have been right."""
+
+    def __init__(self, why: str, *, wrong: bool = True):
+        super().__init__(why)
+        self.wrong = wrong
+
+
+def _leaves(
+    raw: Mapping[Any, Any], catalogue: Mapping[str, FactKind], notes: list[Reason]
+) -> Iterable[tuple[str, Any, Any, str | None]]:
+    """Every named leaf (name, value, on, source); a wrapper around a whole group hands its day down."""
+    stack: list[tuple[str, Any, Any, str | None]] = [(str(k), v, None, None) for k, v in reversed(list(raw.items()))]
+    while stack:
+        name, given, day, source = stack.pop()
+        if isinstance(given, Mapping) and "value" in given:
+            day, source = given.get("on", day), _text(given.get("source")) or source
+            given = given["value"]
+        if name in catalogue:
+            yield name, given, day, source
+        elif any(known.startswith(f"{name}.") for known in catalogue):
+            if isinstance(given, Mapping):
+                stack.extend((f"{name}.{k}", v, day, source) for k, v in reversed(list(given.items())))
+            elif given is not None:
+                notes.append(
+                    Reason("A group of facts was set aside", "it is not an object", "Give it by name", name, "bad-fact")
+                )
+        elif name:
+            notes.append(
+                Reason("A fact was not used", "no fact of that name is in the catalogue", "", name, "unknown-fact")
+            )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def read_day(value: object) -> date | None:
+    """A day from `2026-03-01` or an instant that begins with one; None stays None."""
+    if value is None:
+        return None
+    try:
+        if isinstance(value, datetime):
+            return value.date()
+        if isinstance(value, date):
+            return value
+        if isinstance(value, str):
+            return date.fromisoformat(value.strip()[:10])
+    except ValueError:
+        pass
+    raise _NotAFact(f"its day {value!r} is not a date like 2026-03-01")
+
+
+def _check_age(kind: FactKind, fact_on: date | None, on: date, guard: str) -> None:
+    if fact_on is None:
+        return
+    if fact_on > on:
+        raise _NotAFact(f"it is dated {fact_on}, which lies after {on}")
+    longest = kind.max_age_days.get(guard)
+    age = (on - fact_on).days
+    if longest is not None and age > longest:
+        raise _NotAFact(f"it is {age} days old and holds for {longest} days", wrong=False)
+
+
+def _read_value(kind: FactKind, given: Any) -> FactValue:
+    match kind.kind:
+        case "flag":
+            if not isinstance(given, bool):
+                raise _NotAFact(f"{given!r} is neither true nor false")
+            return given
+        case "number":
+            return _number(given, kind.least, kind.most, kind.unit)
+        case "choice":
+            if not isinstance(given, str) or given.strip().casefold() not in kind.choices:
+                raise _NotAFact(f"{given!r} is not one of {', '.join(kind.choices)}")
+            return given.strip().casefold()
+        case "choices":
+            if not isinstance(given, list | tuple) or not all(isinstance(g, str) for g in given):
+                raise _NotAFact("it is not a list of words")
+            return tuple(g.strip().casefold() for g in given)
+        case "readings":
+            return _read_readings(kind, given)
+    try:
+        return read_medications(given)
+    except ValueError as error:
+        raise _NotAFact(str(error)) from None
+
+
+def _number(given: Any, least: float | None, most: float | None, unit: str) -> float | int:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
+        raise _NotAFact(f"{given!r} is not a number")
+    if (least is not None and given < least) or (most is not None and given > most):
+        raise _NotAFact(f"{given} {unit}".rstrip() + f" cannot be: it lies outside {least} to {most}")
+    return given
+
+
+def _read_readings(kind: FactKind, given: Any) -> tuple[Reading, ...]:
+    if isinstance(given, Mapping):
+        given = [given]
+    if not isinstance(given, list | tuple):
+        raise _NotAFact("it is not a list of readings")
+    readings = []
+    for one in given:
+        if not isinstance(one, Mapping):
+            raise _NotAFact(f"{one!r} is not a reading")
+        if any(one.get(name) is None for name in kind.fields):
+            raise _NotAFact(f"a reading lacks {' or '.join(kind.fields)}")
+        figures = {name: float(_number(one[name], *bounds, kind.unit)) for name, bounds in kind.fields.items()}
+        if figures.get("diastolic_mmhg", 0) >= figures.get("systolic_mmhg", 1):
+            raise _NotAFact("a diastolic figure is not below its systolic one")
+        readings.append(Reading(figures, read_day(one.get("on"))))
+    return tuple(readings)
+
+
+def _fresh_readings(kind: FactKind, readings: tuple[Any, ...], on: date, guard: str) -> tuple[Reading, ...]:
+    """The readings that still hold; a reading from the future spoils the set, an old one just leaves it."""
+    fresh: list[Reading] = []
+    reasons: list[_NotAFact] = []
+    for reading in readings:
+        try:
+            _check_age(kind, reading.on, on, guard)
+            fresh.append(reading)
+        except _NotAFact as reason:
+            if reason.wrong:
+                raise
+            reasons.append(reason)
+    if not fresh:
+        raise reasons[-1] if reasons else _NotAFact("there is no reading", wrong=False)
+    return tuple(fresh)
