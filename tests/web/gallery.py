@@ -24,6 +24,7 @@ from django.conf import settings
 from django.template import Context, Engine
 
 from keel.domain.errors import Reason
+from tests.web import sample_charts
 
 WEB = Path(__file__).parents[2] / "keel" / "web"
 PAGES = Path(__file__).parent / "gallery"
@@ -283,6 +284,7 @@ def sample() -> dict[str, Any]:
         day["visits"] = MONTH_VISITS.get(day["on"], [])
         day["current"] = day["on"] == 21
     return {
+        **sample_charts.drawn(),
         "simulated": True,
         "me": Me(),
         "nav": NAV,
