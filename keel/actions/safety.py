@@ -27,12 +27,20 @@ LADDER_MINUTES = (0, 15, 30)
 
 
 def raise_in(
-    writing: Writing, *, site: str, level: str, why: str, source: Mapping[str, Any], by: Actor, at: datetime
+    writing: Writing,
+    *,
+    site: str,
+    level: str,
+    why: str,
+    source: Mapping[str, Any],
+    by: Actor,
+    at: datetime,
+    id: str | None = None,
 ) -> str:
     """Raise an alert within a decision that is open already: it stands or falls with the answer that caused it."""
     alert = new_id()
     payload = {"alert": alert, "site": site, "level": level, "why": why, "source": dict(source)}
-    writing.append("alert_raised", payload, by=by, at=at)
+    writing.append("alert_raised", payload, by=by, at=at, id=id)
     return alert
 
 

@@ -26,13 +26,14 @@ def protocol_of(course: Course) -> Protocol:
 
 
 @lru_cache(maxsize=256)
-def _zone(site: str) -> ZoneInfo:
+def zone_of(site: str) -> ZoneInfo:
+    """The time zone in which a site's days begin."""
     return ZoneInfo(SiteRow.objects.get(id=site).timezone)
 
 
 def today_at(site: str, at: datetime) -> date:
     """The day it is at a site."""
-    return at.astimezone(_zone(site)).date()
+    return at.astimezone(zone_of(site)).date()
 
 
 def hold(

@@ -40,6 +40,8 @@ CARE = frozenset({"coordinator", "facilitator", "physician", "investigator"})
 UNBLINDED = STAFF - {"rater"}
 SYSTEM = Actor(id="system", role="system", site="*")
 """The clock: raises what is due, climbs ladders, seals. It acts at every site."""
+NOBODY = Actor(id="nobody", role="nobody", site="-")
+"""Somebody who has not said who they are: may open a personal link, and always sees where help is."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ TABLE: dict[str, May] = {
     "see_insight": _may("investigator", "data_manager", "supervisor", reveals="arm"),
     "see_shelf": _may(STAFF),
     "see_own_course": _may("participant"),
+    "see_help": _may("participant", STAFF, "nobody"),
     # ---- screening and consent ----
     "open_course": _may("coordinator", "investigator"),
     "pre_screen": _may("coordinator", "physician", "investigator"),
@@ -141,6 +144,8 @@ TABLE: dict[str, May] = {
     "climb_alerts": _may("system"),
     "report_adverse_event": _may(CARE),
     # ---- the participant ----
+    "open_link": _may("participant", STAFF, "nobody"),
+    "ask_for_help": _may("participant"),
     "send_link": _may("coordinator", "facilitator", "physician", "investigator"),
     "revoke_link": _may("coordinator", "facilitator", "physician", "investigator"),
     "correct_identity": _may("coordinator"),

@@ -62,6 +62,8 @@ class Response:
     scores: Plain = field(default_factory=dict)
     completed_at: datetime | None = None
     event: str = ""
+    context: Plain = field(default_factory=dict)
+    paper: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Alert:
     state: str
     raised_at: datetime
     why: str = ""
+    source: Plain = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -360,7 +363,13 @@ def _answered(c: Course, e: Event) -> Course:
 @_on("response_completed")
 def _completed(c: Course, e: Event) -> Course:
     p = e.payload
-    response = replace(c.responses[p["response"]], scores=p["scores"], completed_at=e.occurred_at, event=e.id)
+    response = replace(
+        c.responses[p["response"]],
+        scores=p["scores"],
+        completed_at=e.occurred_at,
+        event=e.id,
+        context=p["context"],
+    )
     return replace(c, responses={**c.responses, response.id: response})
 
 
@@ -377,6 +386,8 @@ def _entered(c: Course, e: Event) -> Course:
         p["scores"],
         e.occurred_at,
         e.id,
+        p["context"],
+        p["paper"],
     )
     return replace(c, responses={**c.responses, response.id: response})
 
@@ -465,7 +476,8 @@ def _kept(c: Course, e: Event) -> Course:
 @_on("alert_raised")
 def _alert(c: Course, e: Event) -> Course:
     p = e.payload
-    return replace(c, alerts={**c.alerts, p["alert"]: Alert(p["alert"], p["level"], "raised", e.occurred_at, p["why"])})
+    alert = Alert(p["alert"], p["level"], "raised", e.occurred_at, p["why"], p.get("source") or {})
+    return replace(c, alerts={**c.alerts, alert.id: alert})
 
 
 @_on("alert_moved")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 
+from keel.domain.instrument import Instrument
 from keel.domain.protocol import Protocol
+from keel.library import instrument_files, shelf
 from keel.records.models import DefinitionRow
 
 
@@ -17,3 +20,42 @@ def protocol(id: str, version: int) -> Protocol:
 def _protocol(name: str) -> Protocol:
     row = DefinitionRow.objects.get(id=name)
     return Protocol.from_table(row.table, f"{name} in the journal")
+
+
+def instrument(id: str, version: int | None = None) -> Instrument:
+    """An instrument in the version that a response was begun with; without one, as the shelf has it.
+
+    The shelf's own is preferred where its version is the same: it carries the site's value sets.
+    """
+    shelved = _shelved(id, os.environ.get("KEEL_SHELF", "")) if id in _on_shelf() else None
+    if shelved and version in (None, shelved.version):
+        return shelved
+    if version is None:
+        return instrument_files.instrument(id)  # refuses, naming what there is
+    return _kept_instrument(id, version)
+
+
+@lru_cache(maxsize=512)
+def _shelved(id: str, shelves: str) -> Instrument:
+    """Read once per process: a file that changes on the shelf comes into use at the next start."""
+    return instrument_files.instrument(id)
+
+
+def _on_shelf() -> frozenset[str]:
+    return _ids(os.environ.get("KEEL_SHELF", ""))
+
+
+@lru_cache(maxsize=8)
+def _ids(shelves: str) -> frozenset[str]:
+    return frozenset(shelf.ids(instrument_files.KIND))
+
+
+@lru_cache(maxsize=256)
+def _kept_instrument(id: str, version: int) -> Instrument:
+    row = DefinitionRow.objects.get(id=f"instruments/{id}/{version}")
+    return Instrument.from_table(row.table, f"{row.id} in the journal", id=id)
+
+
+def adopted(kind: str, id: str, version: int) -> bool:
+    """Whether the journal holds a copy of that version."""
+    return DefinitionRow.objects.filter(id=f"{kind}/{id}/{version}").exists()

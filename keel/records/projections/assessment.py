@@ -47,24 +47,27 @@ def completed(event: Event) -> None:
 @on("response_entered")
 def entered(event: Event) -> None:
     p = event.payload
-    ResponseRow.objects.update_or_create(
+    said = {
+        "items": p["items"],
+        "context": p["context"],
+        "scores": p["scores"],
+        "missing": p["missing"],
+        "completed_at": event.occurred_at,
+        "event": event.id,
+    }
+    if p.get("amended"):  # who answered and when they began stays as it was
+        ResponseRow.objects.filter(id=p["response"]).update(**said, amended=True)
+        return
+    ResponseRow.objects.create(
         id=p["response"],
-        defaults={
-            "course": event.subject,
-            "visit": p["visit"],
-            "instrument": p["instrument"],
-            "instrument_version": p["instrument_version"],
-            "respondent": p["respondent"],
-            "by": event.by["actor"],
-            "paper": p["paper"],
-            "begun_at": event.occurred_at,
-            "last_at": event.occurred_at,
-            "completed_at": event.occurred_at,
-            "items": p["items"],
-            "context": p["context"],
-            "scores": p["scores"],
-            "missing": p["missing"],
-            "event": event.id,
-            "amended": p.get("amended", False),
-        },
+        course=event.subject,
+        visit=p["visit"],
+        instrument=p["instrument"],
+        instrument_version=p["instrument_version"],
+        respondent=p["respondent"],
+        by=event.by["actor"],
+        paper=p["paper"],
+        begun_at=event.occurred_at,
+        last_at=event.occurred_at,
+        **said,
     )

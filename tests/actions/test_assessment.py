@@ -1,0 +1,279 @@
+"""Questionnaires: what is asked of whom, what an answer sets off, and what stands afterwards."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from keel.actions import assessment
+from keel.domain.course import fold
+from keel.domain.errors import Refused
+from keel.domain.events import Actor, new_id
+from keel.records import journal
+from keel.records.models import AlertRow, DefinitionRow, ResponseRow
+from keel.records.rebuild import rebuild
+from tests.clinic import Clinic
+from tests.courses import enrolled
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db]
+
+NO_TROUBLE = [1, 2, 1, 2, 1, 1, 1, 0, 0]
+GRID = [2, 1, 0, 1, 1, 1, 2, 0, 1, 2, 1, 0, 1, 0, 0, 0, 0]
+
+
+@pytest.fixture
+def course(clinic: Clinic) -> str:
+    return enrolled(clinic)[0]
+
+
+@pytest.fixture
+def ada(clinic: Clinic, course: str) -> Actor:
+    from keel.records.models import CourseRow
+
+    return Actor(CourseRow.objects.get(id=course).participant, "participant", "north", courses=(course,))
+
+
+def count(course: str) -> int:
+    return len(journal.events(f"course:{course}"))
+
+
+def begin(clinic: Clinic, course: str, ada: Actor, instrument: str = "phq-9") -> str:
+    done = assessment.begin(course=course, instrument=instrument, visit="baseline", by=ada, at=clinic.at)
+    return str(done.payload["response"])
+
+
+def test_a_questionnaire_answered_item_by_item(clinic: Clinic, course: str, ada: Actor) -> None:
+    response = begin(clinic, course, ada)
+    for number, value in enumerate(NO_TROUBLE, 1):
+        assessment.answer(course=course, response=response, item=str(number), value=value, by=ada, at=clinic.at)
+    assessment.answer(course=course, response=response, item="1", value=3, by=ada, at=clinic.later(minutes=1))
+    done = assessment.complete(course=course, response=response, by=ada, at=clinic.at)
+    assert done.payload["scores"]["total"] == 11
+    row = ResponseRow.objects.get(id=response)
+    assert row.items["1"] == 3 and row.scores["band"] == "moderate" and row.completed_at == clinic.at
+    values = [
+        e.payload["value"]
+        for e in journal.events(f"course:{course}")
+        if e.kind == "item_answered" and e.payload["item"] == "1"
+    ]
+    assert values == [1, 3]  # a changed answer keeps the first
+    assert DefinitionRow.objects.filter(id="instruments/phq-9/1").exists()
+    assert not AlertRow.objects.exists()
+    assert not rebuild(keep=False).different
+
+
+def test_item_9_fires_at_once_on_a_half_finished_form_and_once_per_level(
+    clinic: Clinic, course: str, ada: Actor
+) -> None:
+    response = begin(clinic, course, ada)
+    assessment.answer(course=course, response=response, item="9", value=1, by=ada, at=clinic.at)
+    alert = AlertRow.objects.get()
+    assert (alert.level, alert.state, alert.site) == ("notify", "raised", "north")
+    assert alert.source == {"response": response, "instrument": "phq-9", "items": ["9"], "visit": "baseline"}
+    assert "PHQ-9 item 9" in alert.why
+    assessment.answer(course=course, response=response, item="9", value=3, by=ada, at=clinic.at)
+    assessment.answer(course=course, response=response, item="1", value=0, by=ada, at=clinic.at)
+    assessment.complete(course=course, response=response, by=ada, at=clinic.at)
+    assert AlertRow.objects.count() == 1
+
+
+def test_a_worse_answer_raises_the_next_level_and_a_better_one_none(clinic: Clinic, course: str, ada: Actor) -> None:
+    response = begin(clinic, course, ada, "qids-sr16")
+    for value in (1, 2, 1):
+        assessment.answer(course=course, response=response, item="12", value=value, by=ada, at=clinic.at)
+    assert list(AlertRow.objects.order_by("raised_at", "id").values_list("level", flat=True)) == ["notify", "urgent"]
+
+
+def test_a_blank_safety_item_is_unknown_and_somebody_is_told(clinic: Clinic, course: str, ada: Actor) -> None:
+    response = begin(clinic, course, ada)
+    assessment.answer(course=course, response=response, item="1", value=0, by=ada, at=clinic.at)
+    assessment.answer(course=course, response=response, item="9", value=None, by=ada, at=clinic.at)
+    assert not AlertRow.objects.exists()
+    assessment.complete(course=course, response=response, by=ada, at=clinic.at)
+    assert "unknown, not no" in AlertRow.objects.get().why
+
+
+def test_prefer_not_is_an_answer_and_gives_no_total(clinic: Clinic, course: str, ada: Actor) -> None:
+    response = begin(clinic, course, ada)
+    for number, value in enumerate([*NO_TROUBLE[:8], "prefer_not"], 1):
+        assessment.answer(course=course, response=response, item=str(number), value=value, by=ada, at=clinic.at)
+    done = assessment.complete(course=course, response=response, by=ada, at=clinic.at)
+    assert done.payload["scores"]["total"] is None and ResponseRow.objects.get().items["9"] == "prefer_not"
+
+
+def test_a_replayed_request_changes_nothing(clinic: Clinic, course: str, ada: Actor) -> None:
+    response = begin(clinic, course, ada)
+    id = new_id()
+    given = {"course": course, "response": response, "item": "9", "value": 2, "by": ada, "at": clinic.at, "id": id}
+    first = assessment.answer(**given)
+    before = count(course)
+    again = assessment.answer(**{**given, "value": 0})
+    assert (first.already, again.already, again.id, again.payload["value"]) == (False, True, id, 2)
+    assert count(course) == before and begin(clinic, course, ada) == response
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"value": 4}, "its codes are one of 0, 1, 2, 3"),
+        ({"value": "2"}, "its codes are one of 0, 1, 2, 3"),
+        ({"item": "11"}, "has no item '11'"),
+        ({"response": "nothing"}, "no such questionnaire"),
+        ({"occurred_at": "tomorrow"}, "still to come"),
+        ({"by": "physician"}, "it is the participant who answers"),
+        ({"by": "elsewhere"}, "no such course at your site"),
+        ({"by": "somebody"}, "no such course at your site"),
+    ],
+)
+def test_an_answer_that_is_refused(
+    clinic: Clinic, course: str, ada: Actor, change: dict[str, object], why: str
+) -> None:
+    response = begin(clinic, course, ada)
+    actors = {
+        "physician": clinic.staff["physician"],
+        "elsewhere": clinic.elsewhere["physician"],
+        "somebody": enrolled(clinic, code="N-002")[1],
+    }
+    given = {"course": course, "response": response, "item": "9", "value": 2, "by": ada, "at": clinic.at, **change}
+    given["by"] = actors.get(str(given["by"]), given["by"])
+    if given.get("occurred_at") == "tomorrow":
+        given["occurred_at"] = clinic.at + timedelta(days=1)
+    before = count(course)
+    with pytest.raises(Refused, match=why):
+        assessment.answer(**given)  # type: ignore[arg-type]
+    assert count(course) == before and not AlertRow.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"instrument": "piq"}, "the protocol does not ask it at Baseline"),
+        ({"instrument": "nothing"}, "There is no instrument called 'nothing'"),
+        ({"visit": "week-99"}, "has no visit 'week-99'"),
+        ({"visit": ""}, "only what the protocol or your team asks"),
+        ({"instrument": "grid-hamd-17"}, "asks the blinded rater"),
+        ({"instrument": "grid-hamd-17", "respondent": "rater"}, "it is the blinded rater who answers"),
+    ],
+)
+def test_a_questionnaire_that_is_not_asked(
+    clinic: Clinic, course: str, ada: Actor, change: dict[str, str], why: str
+) -> None:
+    given = {"course": course, "instrument": "phq-9", "visit": "baseline", **change}
+    with pytest.raises(Refused, match=why):
+        assessment.begin(**given, by=ada, at=clinic.at)
+
+
+def test_nothing_is_asked_before_consent(clinic: Clinic) -> None:
+    course, eve = enrolled(clinic, consent=False)
+    with pytest.raises(Refused, match="consent is not signed"):
+        assessment.begin(course=course, instrument="phq-9", visit="baseline", by=eve, at=clinic.at)
+
+
+def test_staff_lay_an_additional_questionnaire_before_the_participant(clinic: Clinic, course: str, ada: Actor) -> None:
+    laid = assessment.begin(course=course, instrument="who-5", visit="", by=clinic.staff["coordinator"], at=clinic.at)
+    response = laid.payload["response"]
+    assessment.answer(course=course, response=response, item="1", value=4, by=ada, at=clinic.at)
+    assert ResponseRow.objects.get(id=response).items == {"1": 4}
+
+
+def test_a_completed_response_is_only_amended(clinic: Clinic, course: str, ada: Actor) -> None:
+    response = begin(clinic, course, ada)
+    assessment.answer(course=course, response=response, item="1", value=1, by=ada, at=clinic.at)
+    assessment.complete(course=course, response=response, by=ada, at=clinic.at)
+    for act in (
+        lambda: assessment.answer(course=course, response=response, item="1", value=2, by=ada, at=clinic.at),
+        lambda: assessment.complete(course=course, response=response, by=ada, at=clinic.at),
+        lambda: begin(clinic, course, ada),
+    ):
+        with pytest.raises(Refused, match=r"finished|stands for this visit"):
+            act()
+
+
+def enter(clinic: Clinic, course: str, **change: object) -> object:
+    given = {"course": course, "visit": "baseline", "instrument": "phq-9", "items": NO_TROUBLE, **change}
+    given.setdefault("by", clinic.staff["coordinator"])
+    return assessment.enter(at=clinic.at, **given)  # type: ignore[arg-type]
+
+
+def test_paper_is_entered_whole(clinic: Clinic, course: str) -> None:
+    enter(clinic, course, on=clinic.today - timedelta(days=1), again=NO_TROUBLE)
+    row = ResponseRow.objects.get()
+    assert row.paper and row.scores["total"] == 9 and row.items["4"] == 2
+    assert row.completed_at.date() == clinic.today - timedelta(days=1)
+    assert not rebuild(keep=False).different
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"items": [4, *NO_TROUBLE[1:]]}, "its codes are one of 0, 1, 2, 3"),
+        ({"items": NO_TROUBLE[:5]}, "5 answers were given"),
+        ({"items": [None] * 9}, "every item is blank"),
+        ({"again": [0, *NO_TROUBLE[1:]]}, "the first entry says 1, the second 0"),
+        ({"on": "tomorrow"}, "still to come"),
+        ({"paper": False}, "it is the participant who answers"),
+        ({"by": "rater"}, "a blinded rater enters ratings only"),
+        ({"by": "supervisor"}, "the role supervisor may not"),
+        ({"by": "elsewhere"}, "no such course at your site"),
+    ],
+)
+def test_paper_that_is_refused(clinic: Clinic, course: str, change: dict[str, object], why: str) -> None:
+    actors = {**clinic.staff, "elsewhere": clinic.elsewhere["coordinator"]}
+    if "by" in change:
+        change = {**change, "by": actors[str(change["by"])]}
+    if change.get("on") == "tomorrow":
+        change = {**change, "on": clinic.today + timedelta(days=1)}
+    before = count(course)
+    with pytest.raises(Refused, match=why):
+        enter(clinic, course, **change)
+    assert count(course) == before
+    enter(clinic, course)
+    with pytest.raises(Refused, match="a second time"):
+        enter(clinic, course)
+
+
+def test_a_rating_is_judged_against_the_protocols_baseline_and_again_when_that_is_amended(
+    clinic: Clinic, course: str
+) -> None:
+    rating = {"instrument": "grid-hamd-17", "respondent": "rater", "by": clinic.staff["rater"], "paper": False}
+    enter(clinic, course, **rating, items=GRID)
+    later = [1, *([0] * 16)]
+    enter(clinic, course, **rating, items=later, visit="after-2-week-1")
+    state = journal.state_of(f"course:{course}", fold)
+    first = state.response_for("baseline", "grid-hamd-17")
+    second = state.response_for("after-2-week-1", "grid-hamd-17")
+    assert second.context == {"baseline_total": sum(GRID)} and second.scores["response"] is True
+    done = assessment.amend_response(
+        course=course,
+        event=first.id,
+        items=later,
+        reason="Wrong sheet",
+        by=clinic.staff["rater"],
+        at=clinic.later(days=1),
+    )
+    assert done.kind == "amended"
+    rows = {row.visit: row for row in ResponseRow.objects.all()}
+    assert rows["baseline"].amended and rows["baseline"].scores["total"] == 1
+    assert rows["after-2-week-1"].context == {"baseline_total": 1}
+    assert rows["after-2-week-1"].scores["response"] is False
+    assert rows["baseline"].begun_at == first.completed_at and rows["baseline"].by == clinic.staff["rater"].id
+    assert not rebuild(keep=False).different
+
+
+def test_an_amendment_fires_what_the_first_entry_hid(clinic: Clinic, course: str) -> None:
+    enter(clinic, course)
+    event = ResponseRow.objects.get().event
+    by = clinic.staff["data_manager"]
+    given = {"course": course, "event": event, "by": by, "at": clinic.at}
+    for change, why in (
+        ({"reason": ""}, "no reason"),
+        ({"items": NO_TROUBLE}, "the same"),
+        ({"event": "x"}, "no finished"),
+    ):
+        with pytest.raises(Refused, match=why):
+            assessment.amend_response(**{"items": [*NO_TROUBLE[:8], 1], "reason": "Misread", **given, **change})
+    assessment.amend_response(**given, items=[*NO_TROUBLE[:8], 1], reason="Misread")
+    assert AlertRow.objects.get().level == "notify"
+    with pytest.raises(Refused, match="amends ratings only"):
+        assessment.amend_response(**{**given, "by": clinic.staff["rater"]}, items=NO_TROUBLE, reason="No")
