@@ -111,7 +111,10 @@ def _table(value: Any, where: str) -> dict[str, Any]:
 
 def _day(value: Any, where: str) -> date:
     try:
-        return datetime.strptime(value, "%Y-%m-%d").date()
+        day = datetime.strptime(value, "%Y-%m-%d").date()
+        if not 1900 <= day.year < 2200:  # a slip of the keys; and far years run out of calendar
+            raise ValueError
+        return day
     except (TypeError, ValueError):
         raise refuse(
             f"{value!r} is not a day", "days are written year-month-day", "Write it as 2026-01-31", where=where

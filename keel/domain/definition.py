@@ -39,7 +39,7 @@ MARK = re.compile(r"[SI] \d+[a-z]?|M|house")
 class Definition(BaseModel):
     """A part of a definition file: immutable, strict, and closed (an unknown key is an error)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,14 @@ def _taken(table: Mapping[str, Any], path: str, inherited: str | None, bare: dic
     own = table.get("source")
     by_key: Mapping[str, Any] = own if isinstance(own, Mapping) else {}
     default = own if isinstance(own, str) else by_key.get("all", inherited)
+    if own is not None and not isinstance(own, str | Mapping):
+        yield Reason(
+            "A source is not readable",
+            f"{own!r} is neither text nor a table by key",
+            'Write source = "S n", or source = { key = "S n", all = "M" }',
+            f"{path}.source" if path else "source",
+            "bad-source",
+        )
     for key in by_key:
         if key != "all" and key not in table:
             yield Reason(
@@ -237,6 +245,7 @@ def _shape_mend(kind: str, context: Mapping[str, Any]) -> str:
         "model_type": "Write a table",
         "model_attributes_type": "Write a table",
         "too_short": "Add what is missing to the list",
+        "finite_number": "Write a number that can be counted to",
         "too_long": "Take out what is too much in the list",
     }
     limits = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}

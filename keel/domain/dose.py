@@ -68,7 +68,7 @@ class Mg:
     unit: ClassVar[Unit] = "mg"
 
     def worked(self, weight_kg: float | None = None) -> Worked:
-        return Worked(_exact(self.value), f"{self} is given as it stands; body weight does not change it")
+        return Worked(exact(self.value), f"{self} is given as it stands; body weight does not change it")
 
     def __str__(self) -> str:
         return f"{self.value:g} mg"
@@ -91,7 +91,7 @@ class MgPer70Kg:
                 where="weight_kg",
                 code="weight-unknown",
             )
-        mg = (_exact(self.value) * _exact(weight_kg) / 70).quantize(Decimal("0.1"), ROUND_HALF_EVEN)
+        mg = (exact(self.value) * exact(weight_kg) / 70).quantize(Decimal("0.1"), ROUND_HALF_EVEN)
         return Worked(mg, f"{self.value:g} mg × {weight_kg:g} kg ÷ 70 kg = {mg} mg")
 
     def __str__(self) -> str:
@@ -107,7 +107,7 @@ class Ug:
     unit: ClassVar[Unit] = "ug"
 
     def worked(self, weight_kg: float | None = None) -> Worked:
-        mg = _exact(self.value) / 1000
+        mg = exact(self.value) / 1000
         return Worked(mg, f"{self.value:g} µg ÷ 1000 = {mg} mg")
 
     def __str__(self) -> str:
@@ -124,6 +124,6 @@ def amount(value: float, unit: Unit) -> Amount:
     return TYPES[unit](value)
 
 
-def _exact(value: float) -> Decimal:
+def exact(value: float) -> Decimal:
     """The number as it was written, not as binary floating point holds it."""
     return Decimal(repr(value))

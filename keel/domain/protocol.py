@@ -24,12 +24,12 @@ import calendar
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
 from keel.domain.definition import Definition, Fact, read_definition
-from keel.domain.dose import SUBSTANCE_NAMES, UNITS_OF, Amount, Substance, Unit, amount
+from keel.domain.dose import SUBSTANCE_NAMES, UNITS_OF, Amount, Substance, Unit, amount, exact
 from keel.domain.errors import Reason, Refused, refuse
 
 Phase = Literal["screening", "preparation", "dosing", "integration", "follow_up"]
@@ -56,6 +56,12 @@ PHASE_OF: dict[Kind, Phase] = {
     "call": "integration",
     "follow_up": "follow_up",
 }
+
+
+# Offsets in days, weeks and months from an anchor. A lifetime is enough; beyond it the calendar itself would end.
+Days = Annotated[int, Field(ge=-36_500, le=36_500)]
+Weeks = Annotated[int, Field(ge=-5_200, le=5_200)]
+Months = Annotated[int, Field(ge=-1_200, le=1_200)]
 
 
 class SourceEntry(Definition):
@@ -86,19 +92,19 @@ class Within(Definition):
     """A window to one anchor, in days after it (negative is before); an absent bound is not known."""
 
     after: str
-    earliest_days: int | None = None
-    latest_days: int | None = None
+    earliest_days: Days | None = None
+    latest_days: Days | None = None
 
 
 class Timing(Definition):
     """When a visit is due and allowed, counted from the day of `after`."""
 
     after: str = ENROLLED
-    due_days: int | None = None
-    due_weeks: int | None = None
-    due_months: int | None = None
-    earliest_days: int | None = None
-    latest_days: int | None = None
+    due_days: Days | None = None
+    due_weeks: Weeks | None = None
+    due_months: Months | None = None
+    earliest_days: Days | None = None
+    latest_days: Days | None = None
     also: tuple[Within, ...] = ()
 
     def due_on(self, anchor_on: date) -> date | None:
@@ -833,7 +839,7 @@ def _total_reasons(plan: DosePlan, given: Amount, before: Sequence[Given]) -> It
             "cannot-add",
         )
         return
-    total = given.value + sum(g.amount.value for g in before)
+    total = float(sum((exact(g.amount.value) for g in before), exact(given.value)))
     if total > plan.most_total:
         most = amount(plan.most_total, plan.unit)
         yield Reason(
