@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keel.domain.errors import Refused
 from keel.domain.protocol import Protocol
+from keel.domain.schedule import plan
+from keel.domain.windows import check_windows
 from keel.library import shelf
 from keel.library.protocol_files import protocol_in_file
 
@@ -79,6 +85,10 @@ CASES: list[Case] = [
     ("nobody present", put("visits.1.present", [{"role": "facilitator", "at_least": 0}]),
      "visits[1].present[0].at_least", "0 does not fit", "at least 1"),
     ("a version of text", put("version", "1"), "version", "does not fit", "whole number"),
+    ("a day beyond any life", put("visits.1.due_days", 10**9), "visits[1].due_days", "does not fit", "at most 36500"),
+    ("a dose without end", put("visits.1.doses.0.amounts", [float("inf")]), "visits[1].doses[0].amounts[0]",
+     "does not fit", "counted to"),
+    ("a list as source", put("visits.1.source", ["S 1"]), "visits[dosing].source", "neither text nor", "source ="),
     ("no arms", put("arms", []), "arms", "does not fit", "Add what is missing"),
     ("a table for a list", put("visits", {"baseline": {}}), "visits", "does not fit", "square brackets"),
 ]  # fmt: skip
@@ -160,3 +170,41 @@ def test_a_file_must_have_the_name_it_says(tmp_path: Path) -> None:
     path.write_bytes(shelf.paths("protocols")["comp001"].read_bytes())
     with pytest.raises(Refused, match="its name says 'other'"):
         protocol_in_file(path)
+
+
+# ---- nothing but a refusal -----------------------------------------------------------------------
+
+STRANGE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places(node: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place of a table, from the top down."""
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [way, *(place for key, value in inner for place in places(value, (*way, key)))]
+
+
+REAL = {id: shelf.read("protocols", id).table for id in ("davis-2021", "mapp2", "oregon-adult-psilocybin")}
+PLACES = [(id, place) for id, whole in REAL.items() for place in places(whole) if place]
+
+
+@given(st.sampled_from(PLACES), STRANGE)
+@settings(max_examples=300, deadline=None)
+def test_anything_anywhere_is_read_or_refused_in_words(where: tuple[str, tuple[Any, ...]], value: Any) -> None:
+    id, (*way, last) = where
+    whole = copy.deepcopy(dict(REAL[id]))
+    node: Any = whole
+    for step in way:
+        node = node[step]
+    node[last] = value
+    try:
+        found = Protocol.from_table(whole, "strange.toml")
+    except Refused as refused:
+        assert refused.reasons and all(r.where.startswith("strange.toml") and r.what for r in refused.reasons)
+        return
+    for arm in found.arm_ids:
+        plan(found, arm, enrolled_on=date(2026, 1, 5), on=date(2026, 1, 5))
+    check_windows(found)
