@@ -224,6 +224,14 @@ Step = TypeVar("Step", bound=DoseStep)
 
 
 def _step(place: Jurisdiction, steps: Sequence[Step], dose_mg: float) -> Step:
+    if not steps:
+        raise refuse(
+            f"A dose of {dose_mg:g} mg was not judged",
+            f"the table of {place.title} was not found, so its rule is not known",
+            "Ask the authority, and put the table on the site's own shelf",
+            where=place.id,
+            code="rule-unknown",
+        )
     most = place.limits.most_dose_mg
     found = next((s for s in steps if s.holds(dose_mg)), None)
     if found is None or (most is not None and dose_mg > most):

@@ -96,3 +96,13 @@ def test_steps_must_meet() -> None:
 def test_reports_are_data() -> None:
     quarterly = next(r for r in OREGON.reports if r.id == "sb-303")
     assert (quarterly.every_months, quarterly.due_days) == (3, 15)
+
+
+def test_a_rule_that_was_not_found_is_not_permission() -> None:
+    colorado = jurisdiction("colorado")
+    with pytest.raises(Refused, match="was not found, so its rule is not known"):
+        minimum_minutes(colorado, 10)
+    with pytest.raises(Refused, match="Ask the authority"):
+        check_group(colorado, [10, 10], facilitators=2, substance="psilocin")
+    with pytest.raises(Refused, match="not psilocybin-anhydrous"):
+        check_group(colorado, [10], facilitators=1, substance="psilocybin-anhydrous")
