@@ -35,6 +35,7 @@ NUMERIC_FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "abs": np.abs,
     "I": lambda values: values,
 }
+DEEPEST = 100
 FACTOR_FUNCTIONS = ("factor", "as.factor", "C")
 BINDING = {"~": 1, "+": 2, "-": 2, "*": 3, "/": 3, ":": 4, "^": 6}
 TOKEN = re.compile(r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?)|(?P<name>`[^`]+`|[^\W\d][\w.]*|\.[\w.]+)|(?P<op>.))")
@@ -78,6 +79,10 @@ class Formula:
 
 def parse_formula(text: str) -> Formula:
     """Parse `response ~ terms`. Raises Refused with the place where it stops making sense."""
+    if "|" in text:
+        raise _misread(text, "there is a bar |; visit, participant and covariance are given beside the formula")
+    if text.count("(") > DEEPEST:
+        raise _misread(text, f"there are more than {DEEPEST} brackets")
     piece = _Parser(text).formula()
     if piece[0] != "~" or piece[1][0] != "name":
         raise _misread(text, "it has no single response column before the sign ~")
@@ -270,7 +275,8 @@ def evaluate(piece: Piece, columns: Mapping[str, Column]) -> Column:
         return columns[piece[1]]
     if piece[0] == "call" and piece[1] in FACTOR_FUNCTIONS:
         return as_factor(evaluate(piece[2], columns))
-    return _arithmetic(piece, columns)
+    with np.errstate(all="ignore"):  # what is not finite is refused with its row by whoever asked
+        return _arithmetic(piece, columns)
 
 
 def as_factor(column: Column) -> Factor:
@@ -344,16 +350,17 @@ def _coded(column: Column, full: bool) -> list[Array]:
 def code(formula: Formula, variables: Mapping[str, Column]) -> Coding:
     """Decide the coding from the data's own levels.
 
-    A factor in a term is coded by contrasts where the term without it is in the model, and by indicators where
-    it is not; without an intercept the first factor of the formula is coded by indicators. This is R's rule.
+    A factor in a term is coded by contrasts where what remains of the term without it is part of an earlier term,
+    and by indicators where it is not; without an intercept the first factor of the formula is coded by indicators.
+    This is R's rule, kept to the letter although it can leave a column out (`y ~ a:x + b/a`), so that a formula
+    means in both programs the same.
     """
     levels = {label: column.levels for label, column in variables.items() if isinstance(column, Factor)}
-    present = {frozenset(term) for term in formula.terms} | {frozenset[str]()}
     full = {
         (term, label)
-        for term in formula.terms
+        for place, term in enumerate(formula.terms)
         for label in term
-        if label in levels and frozenset(term) - {label} not in present
+        if label in levels and not _margin_is_there(frozenset(term) - {label}, formula.terms[:place])
     }
     if not formula.intercept:
         first = next(((t, v) for t in formula.terms for v in t if v in levels), None)
@@ -365,6 +372,10 @@ def code(formula: Formula, variables: Mapping[str, Column]) -> Coding:
         names += spelled
         owner += [place] * len(spelled)
     return Coding(formula, levels, frozenset(full), tuple(names), tuple(owner))
+
+
+def _margin_is_there(margin: frozenset[str], earlier: Sequence[Term]) -> bool:
+    return not margin or any(margin <= set(term) for term in earlier)
 
 
 def _names(term: Term, levels: Mapping[str, tuple[str, ...]], full: frozenset[tuple[Term, str]]) -> list[str]:

@@ -25,6 +25,7 @@ Mask = npt.NDArray[np.bool_]
 MOST_MOMENTS = 30_000_000  # doubles; above this (240 MB) the rows are kept instead
 MOST_STEPS = 100
 SMALLEST_DECREMENT = 1e-10  # of -2 log L: the step that is left changes it by less
+SMALL_DECREMENT = 1e-6  # small enough where rounding keeps the steps from getting smaller
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ def sums_of(z: Array, patterns: Patterns) -> Sums:
 
 def _pairs(present: Mask) -> tuple[Codes, Codes]:
     at = np.flatnonzero(present)
-    first, second = np.triu_indices(len(at))
+    order = np.arange(len(at))
+    first, second = np.nonzero(order[:, None] <= order)
     return at[first], at[second]
 
 
@@ -339,12 +341,17 @@ def _newton(likelihood: Likelihood, x: Array, start: str) -> tuple[tuple[Point, 
     slopes = likelihood.slopes(at)
     for step in range(MOST_STEPS + 1):
         direction, is_newton = _direction(slopes)
-        decrement = float(-slopes.gradient @ direction)
-        if is_newton and decrement < SMALLEST_DECREMENT:
+        before, decrement = decrement, float(-slopes.gradient @ direction)
+        stalled = decrement < SMALL_DECREMENT and decrement > before / 4
+        if is_newton and (decrement < SMALLEST_DECREMENT or stalled):
             arrived, why = True, "the gradient vanishes and the Hessian is positive definite"
+            break
+        if stalled and step > 10:
+            why = "the gradient vanishes, but a covariance parameter is not determined by the data"
             break
         moved = None if step == MOST_STEPS else _halve(likelihood, at, direction, decrement)
         if moved is None:
+            arrived = is_newton and decrement < SMALL_DECREMENT
             why = why if step == MOST_STEPS else "no step along the descent direction lowers -2 log L"
             break
         at = moved

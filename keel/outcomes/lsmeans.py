@@ -52,6 +52,8 @@ def ls_means(fit: MMRM, of: str, *, by: str | None = None, weights: str = "equal
     asked = [of, *([by] if by else [])]
     for name in asked:
         _check_factor(fit, name)
+    if of == by:
+        raise refuse("No least-squares means were computed", f"{of!r} is asked for by itself", where="lsmeans")
     if weights not in WEIGHTS:
         raise refuse(f"There is no weighting {weights!r}", f"Known are {', '.join(WEIGHTS)}", where="weights")
     levels = [fit.data.columns[name].levels for name in reversed(asked)]  # type: ignore[union-attr]  # checked above
@@ -173,7 +175,8 @@ def _names(fit: MMRM, label: str) -> tuple[str, ...]:
 def _grid(fit: MMRM, proportional: bool, asked: Sequence[str]) -> Grid:
     names = tuple(fit.data.columns)
     values = tuple(_reference(column) for column in fit.data.columns.values())
-    index = np.array(list(product(*(range(len(value)) for value in values))), dtype=np.int64).reshape(-1, len(names))
+    index = np.array(list(product(*(range(len(value)) for value in values))), dtype=np.int64)
+    index = index.reshape(len(index), len(names))
     x = _design(fit, names, values, index, {})
     weight = np.ones(len(index))
     if proportional:

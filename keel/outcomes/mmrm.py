@@ -33,17 +33,23 @@ from keel.outcomes.robust import EMPIRICAL, Sandwich, sandwich
 
 VCOVS = ("asymptotic", *EMPIRICAL, "kenward-roger", "kenward-roger-linear")
 METHODS = ("reml", "ml")
+INFORMATION = ("observed", "expected")
 ALIASED = 1e-7  # of a column's length: what is left after the columns before it (R's tolerance)
 
 
 @dataclass(frozen=True)
 class Choices:
-    """How the model is fitted and what its tests rest on."""
+    """How the model is fitted and what its tests rest on.
+
+    `information` of the covariance parameters behind Satterthwaite and Kenward-Roger: observed (R mmrm, SAS,
+    lmerTest) or expected (pbkrtest).
+    """
 
     covariance: str = "us"
     method: str = "reml"
     df: str = "satterthwaite"
     vcov: str = "asymptotic"
+    information: str = "observed"
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,7 @@ def fit_mmrm(
     vcov: str | None = None,
     group: str | None = None,
     weights: str | None = None,
+    information: str = "observed",
     confidence: float = 0.95,
 ) -> MMRM:
     """Fit an MMRM to a table with one row per participant and visit.
@@ -140,7 +147,7 @@ def fit_mmrm(
     `vcov` defaults to the one that belongs to `df`. Raises Refused, with what and where, for data that cannot
     carry the model and for a search that did not arrive at a proper maximum: there is no result to misread then.
     """
-    choices = _choices(covariance, method, df, vcov)
+    choices = _choices(covariance, method, df, vcov, information)
     data = repeated_measures(
         table,
         parse_formula(formula),
@@ -153,12 +160,13 @@ def fit_mmrm(
     return fit_repeated(data, choices, confidence=confidence)
 
 
-def _choices(covariance: str, method: str, df: str, vcov: str | None) -> Choices:
+def _choices(covariance: str, method: str, df: str, vcov: str | None, information: str) -> Choices:
     for what, given, known in (
         ("covariance", covariance, COVARIANCES),
         ("method", method, METHODS),
         ("df", df, DF_METHODS),
         ("vcov", vcov, (None, *VCOVS)),
+        ("information", information, INFORMATION),
     ):
         if given not in known:
             choices = ", ".join(str(one) for one in known if one)
@@ -181,7 +189,7 @@ def _choices(covariance: str, method: str, df: str, vcov: str | None) -> Choices
             where="method",
             code="kenward_roger_ml",
         )
-    return Choices(covariance, method, df, chosen)
+    return Choices(covariance, method, df, chosen, information)
 
 
 @dataclass(frozen=True)
@@ -217,7 +225,8 @@ def fit_repeated(data: RepeatedMeasures, choices: Choices, *, confidence: float 
 
 def _basis(data: RepeatedMeasures) -> Basis:
     x, y = data.x, data.y
-    kept = independent_columns(x)
+    q, r = np.linalg.qr(x)
+    kept = independent_columns(r)
     used = x[:, kept]
     if len(y) <= used.shape[1]:
         raise refuse(
@@ -227,11 +236,13 @@ def _basis(data: RepeatedMeasures) -> Basis:
             where="formula",
             code="too_many_coefficients",
         )
-    q, r = np.linalg.qr(used)
+    if not kept.all():
+        q, r = np.linalg.qr(used)
     at = q.T @ y
     residual = y - q @ at
-    scale = float(np.sqrt((residual**2).mean()))
-    if scale <= 1e-10 * float(np.abs(y).max()):
+    largest = float(np.abs(y).max())
+    scale = largest * float(np.sqrt(((residual / largest) ** 2).mean()))
+    if scale <= 1e-10 * largest:
         raise refuse(
             "The model was not fitted",
             f"the terms of the formula explain {data.formula.response!r} without any remainder, so there is no "
@@ -243,13 +254,12 @@ def _basis(data: RepeatedMeasures) -> Basis:
     return Basis(kept, q, r, np.linalg.solve(r, at), scale, residual / scale)
 
 
-def independent_columns(x: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which columns of x (N, p) add something to those before them, as R's qr decides it."""
-    r = np.asarray(np.linalg.qr(x, mode="r"))
+def independent_columns(r: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which columns of a matrix add something to those before them, as R's qr decides it, from its factor r."""
     size = np.linalg.norm(r, axis=0)
-    kept = np.zeros(x.shape[1], dtype=bool)
+    kept = np.zeros(r.shape[1], dtype=bool)
     basis = np.empty((r.shape[0], 0))
-    for at in range(x.shape[1]):
+    for at in range(r.shape[1]):
         rest = r[:, at] - basis @ (basis.T @ r[:, at])
         rest = rest - basis @ (basis.T @ rest)
         length = float(np.linalg.norm(rest))
@@ -365,10 +375,10 @@ def _check_maximum(maximum: Maximum, likelihood: Likelihood, data: RepeatedMeasu
                 raise _singular(data, _nearly_same(sigma, data), data.groups[g])
     if not maximum.converged:
         last = maximum.attempts[-1]
-        tried = "; ".join(f"{a.optimiser} from {a.start}: {a.steps} steps, {a.why}" for a in maximum.attempts)
+        tried = "Tried: " + "; ".join(f"{a.optimiser} from {a.start}, {a.steps} steps" for a in maximum.attempts)
         raise refuse(
             "The model did not converge",
-            f"The search ended with a step that would still change -2 log L by {last.decrement:.2g} ({tried})",
+            f"At the end of the search {last.why} (a step would still lower -2 log L by {last.decrement:.2g}). {tried}",
             "Use a simpler covariance, or look at visits with few participants",
             where="convergence",
             code="not_converged",
@@ -413,10 +423,11 @@ def _result(
     at, slopes = maximum.point, maximum.slopes
     n, p = len(data.y), basis.q.shape[1]
     free = n - p if choices.method == "reml" else n
-    m2loglik = at.value + free * np.log(2 * np.pi * basis.scale**2) - float(np.log(data.weight).sum())
+    m2loglik = at.value + free * (np.log(2 * np.pi) + 2 * np.log(basis.scale)) - float(np.log(data.weight).sum())
     if choices.method == "reml":
         m2loglik += 2 * float(np.log(np.abs(np.diag(basis.r))).sum())
-    theta_covariance = np.asarray(2 * np.linalg.inv(slopes.hessian), dtype=np.float64)
+    information = slopes.hessian if choices.information == "observed" else slopes.information
+    theta_covariance = np.asarray(2 * np.linalg.inv(information), dtype=np.float64)
     robust, vcov = _vcov(choices, padded, likelihood, maximum, theta_covariance)
     back = np.asarray(basis.scale * np.linalg.inv(basis.r), dtype=np.float64)
     inference = Inference(

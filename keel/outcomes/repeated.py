@@ -17,7 +17,8 @@ from keel.outcomes.columns import check_column, is_text, numbers
 from keel.outcomes.covariance import Array
 from keel.outcomes.formula import FACTOR_FUNCTIONS, Codes, Coding, Column, Factor, Formula, code, evaluate
 
-FEWEST_SHOWN = 5
+MOST_SHOWN = 5
+LARGEST = 1e100  # its square is still a number
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def repeated_measures(
     _check_variables(variables, rows)
     coding = code(formula, variables)
     y = response[rows]
+    _check_finite(y, formula.response, rows)
     _check_response(y, formula.response)
     return RepeatedMeasures(
         formula=formula,
@@ -135,10 +137,8 @@ def _factor(column: pl.Series) -> Factor:
         column = column.cast(pl.Int64) if whole else column
         text = column.cast(pl.String)
         levels = column.drop_nulls().unique().sort().cast(pl.String).to_list()
-    codes = text.replace_strict(levels, range(len(levels)), default=-1, return_dtype=pl.Int64) if levels else None
-    if codes is None:
-        return Factor(np.full(len(column), -1, dtype=np.int64), ())
-    return Factor(codes.fill_null(-1).to_numpy().astype(np.int64), tuple(levels))
+    codes = text.cast(pl.Enum(levels)).to_physical().cast(pl.Int64).fill_null(-1)
+    return Factor(codes.to_numpy(), tuple(levels))
 
 
 def _time(table: pl.DataFrame, visit: str) -> Array:
@@ -255,15 +255,22 @@ def _check_variables(variables: Mapping[str, Column], rows: Codes) -> None:
                 where=label,
                 code="one_level",
             )
-        if not isinstance(column, Factor) and not np.isfinite(column).all():
-            row = rows[int(np.flatnonzero(~np.isfinite(np.broadcast_to(column, rows.shape)))[0])]
-            raise refuse(
-                "The model was not fitted",
-                f"{label!r} is not a finite number in row {row + 1}",
-                "Mend that value or the formula",
-                where=f"{label}, row {row + 1}",
-                code="infinite",
-            )
+        if not isinstance(column, Factor):
+            _check_finite(np.broadcast_to(column, rows.shape), label, rows)
+
+
+def _check_finite(values: Array, label: str, rows: Codes) -> None:
+    wrong = np.flatnonzero(~(np.abs(values) < LARGEST))
+    if wrong.size:
+        row = rows[wrong[0]] + 1
+        what = f"beyond {LARGEST:g}" if np.isfinite(values[wrong[0]]) else "not a finite number"
+        raise refuse(
+            "The model was not fitted",
+            f"{label!r} is {what} in row {row}",
+            "Mend that value, the formula or the unit",
+            where=f"{label}, row {row}",
+            code="infinite",
+        )
 
 
 def _check_response(y: Array, name: str) -> None:
@@ -276,6 +283,15 @@ def _check_response(y: Array, name: str) -> None:
             code="constant",
         )
 
+    if float(np.abs(y).max()) < 1 / LARGEST:
+        raise refuse(
+            "The model was not fitted",
+            f"the response {name!r} is smaller than {1 / LARGEST:g} throughout",
+            "Use another unit",
+            where=name,
+            code="too_small",
+        )
+
 
 def _told(n_rows: int, n_used: int, who: Factor, kept: Factor, name: str, visit: Column) -> tuple[str, ...]:
     notes = []
@@ -283,7 +299,7 @@ def _told(n_rows: int, n_used: int, who: Factor, kept: Factor, name: str, visit:
         notes.append(f"{n_rows - n_used} of {n_rows} rows miss a value of the model and are left out.")
     gone = sorted(set(who.levels) - set(kept.levels))
     if gone:
-        shown = ", ".join(gone[:FEWEST_SHOWN]) + (" …" if len(gone) > FEWEST_SHOWN else "")
+        shown = ", ".join(gone[:MOST_SHOWN]) + (" …" if len(gone) > MOST_SHOWN else "")
         noun = "participant has" if len(gone) == 1 else "participants have"
         notes.append(f"{len(gone)} {noun} no usable row and cannot be in the analysis: {shown}.")
     if isinstance(visit, Factor) and _numbered_out_of_order(visit.levels):
