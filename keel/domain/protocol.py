@@ -24,6 +24,7 @@ import calendar
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr
@@ -124,7 +125,8 @@ class Timing(Definition):
     @property
     def windows(self) -> tuple[Within, ...]:
         """Every window that must hold, the one to the visit's own anchor first."""
-        return (Within(after=self.after, earliest_days=self.earliest_days, latest_days=self.latest_days), *self.also)
+        own = Within(after=self.after, earliest_days=self.earliest_days, latest_days=self.latest_days)
+        return (own, *self.also)
 
     @property
     def comes_before_anchor(self) -> bool:
@@ -435,8 +437,17 @@ class Protocol(Definition):
 
     def visits_for(self, arm: str) -> tuple[Visit, ...]:
         """The visits of one arm in the order of the file, settled for that arm. Refuses an unknown arm."""
-        self.check_arm(arm)
-        return tuple(v.for_arm(arm) for v in self.visits if v.is_in(arm))
+        held = self._held_by_arm.get(arm)
+        if held is None or held[0] is not self.visits:
+            self.check_arm(arm)
+            held = (self.visits, tuple(v.for_arm(arm) for v in self.visits if v.is_in(arm)))
+            self._held_by_arm[arm] = held
+        return held[1]
+
+    @cached_property
+    def _held_by_arm(self) -> dict[str, tuple[tuple[Visit, ...], tuple[Visit, ...]]]:
+        """What `visits_for` settled, beside the visits that it was settled from: a changed copy settles anew."""
+        return {}
 
     def visit(self, id: str, arm: str) -> Visit:
         """One visit as one arm has it. Refuses a visit that the arm does not have."""

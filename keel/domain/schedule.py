@@ -21,7 +21,7 @@ An unknown bound is never invented: a visit that is overdue only because its due
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal
@@ -198,6 +198,8 @@ class _Days:
     def __init__(self, protocol: Protocol, arm: str, happened: Happened):
         self.visits = {v.id: v for v in protocol.visits_for(arm)}
         self.happened = happened
+        self._window: dict[str, tuple[date | None, date | None]] = {}
+        self._windows = {id: v.windows for id, v in self.visits.items()}
         self._expected: dict[str, date] = {ENROLLED: happened.enrolled_on}
 
     def actual(self, anchor: str) -> date | None:
@@ -225,19 +227,13 @@ class _Days:
 
     def window(self, visit: Visit) -> tuple[date | None, date | None]:
         """The first and last day that all windows allow together, as far as they are known."""
-        bounds = [_bounds(w, self.expected(w.after)) for w in visit.windows]
-        return (
-            max((early for early, _ in bounds if early), default=None),
-            min((late for _, late in bounds if late), default=None),
-        )
+        if visit.id not in self._window:
+            self._window[visit.id] = _together((w, self.expected(w.after)) for w in self._windows[visit.id])
+        return self._window[visit.id]
 
     def firm_window(self, visit: Visit) -> tuple[date | None, date | None]:
         """The same from windows whose anchors have really happened: what a deviation is judged by."""
-        bounds = [_bounds(w, day) for w in visit.windows if (day := self.actual(w.after))]
-        return (
-            max((early for early, _ in bounds if early), default=None),
-            min((late for _, late in bounds if late), default=None),
-        )
+        return _together((w, day) for w in self._windows[visit.id] if (day := self.actual(w.after)))
 
     def is_waiting(self, visit: Visit) -> bool:
         """Whether the visit cannot come yet, because what it follows has neither happened nor been missed."""
@@ -247,12 +243,16 @@ class _Days:
         return not visit.comes_before_anchor or self.is_waiting(self.visits[anchor])
 
 
-def _bounds(window: Within, anchor_on: date) -> tuple[date | None, date | None]:
-    early, late = window.earliest_days, window.latest_days
-    return (
-        None if early is None else anchor_on + timedelta(days=early),
-        None if late is None else anchor_on + timedelta(days=late),
-    )
+def _together(windows: Iterable[tuple[Within, date]]) -> tuple[date | None, date | None]:
+    """What several windows, each with the day of its anchor, allow at once."""
+    early: list[date] = []
+    late: list[date] = []
+    for window, anchor_on in windows:
+        if window.earliest_days is not None:
+            early.append(anchor_on + timedelta(days=window.earliest_days))
+        if window.latest_days is not None:
+            late.append(anchor_on + timedelta(days=window.latest_days))
+    return max(early, default=None), min(late, default=None)
 
 
 # ---- states --------------------------------------------------------------------------------------
