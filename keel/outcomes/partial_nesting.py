@@ -1,0 +1,309 @@
+"""Trials in which one arm is treated in groups and the other is not: partially nested mixed models.
+
+    y = Xβ + Σ_r Z_r u_r + e,   u_r ~ N(0, τ_r² I),   e_i ~ N(0, σ²_{g(i)})
+Z_r has a row of zeros for everybody who is in no cluster of kind r (the control arm): the cluster effect exists only
+where there are clusters. Several kinds (cohort, facilitator) may be nested or crossed. The residual variance may differ
+by arm.
+    V = Σ_k θ_k G_k,   −2 REML = log|V| + log|X'V⁻¹X| + r'V⁻¹r + (n−p) log 2π,   P = V⁻¹ − V⁻¹X(X'V⁻¹X)⁻¹X'V⁻¹
+    gradient  tr(PG_k) − y'PG_kPy;   Hessian  −tr(PG_kPG_l) + 2 y'PG_kPG_lPy
+Degrees of freedom: Satterthwaite, ν = 2f²/(f'ᵀ W f'), f = c'(X'V⁻¹X)⁻¹c, W = 2·(observed Hessian)⁻¹.
+A variance that comes out as 0 is kept at 0, left out of W, and told in `notes`.
+    ICC = τ²/(Σ τ² + σ²) in the clustered arm, its interval by profile likelihood (one kind of cluster)
+    design effect = 1 + (m̃ − 1) ICC,  m̃ = Σm²/Σm over the clusters (the mean size where all are equal)
+
+Sources: Roberts and Roberts 2005 (doi:10.1191/1740774505cn076oa); Bauer 2008 (doi:10.1080/00273170802034810);
+Satterthwaite 1946. Compared with lme4 1.1-31, lmerTest 3.1-3 and nlme 3.1-162: tests/reference/partial_nesting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+from keel.domain.errors import refuse
+from keel.outcomes.columns import FloatArray, check_full_rank, check_varies
+
+# A dense n × n matrix per variance: beyond this it is a registry, not a trial, and wants another method.
+MOST_ROWS = 3000
+ZERO = 1e-7
+
+
+@dataclass(frozen=True)
+class Term:
+    """A fixed effect with its Satterthwaite test."""
+
+    term: str
+    estimate: float
+    se: float
+    df: float
+    t: float
+    p: float
+    ci_low: float
+    ci_high: float
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """What one kind of cluster does: its variance, ICC, and how much it inflates the variance of its arm."""
+
+    name: str
+    variance: float
+    icc: float
+    icc_low: float | None
+    icc_high: float | None
+    clusters: int
+    people: int
+    size: float
+    design_effect: float
+
+
+@dataclass(frozen=True)
+class Nested:
+    """A fitted partially nested model; `residual` maps each residual group to its variance."""
+
+    coefficients: tuple[Term, ...]
+    clusters: tuple[Clusters, ...]
+    residual: Mapping[str, float]
+    m2loglik: float
+    n: int
+    level: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Model:
+    y: FloatArray
+    x: FloatArray
+    parts: FloatArray  # K × n × n
+
+    def variance(self, theta: FloatArray) -> FloatArray:
+        return np.asarray(np.tensordot(theta, self.parts, axes=1))
+
+
+@dataclass(frozen=True)
+class _State:
+    """Everything that one θ gives."""
+
+    m2loglik: float
+    gradient: FloatArray
+    projection: FloatArray
+    pulled: FloatArray
+    cov_beta: FloatArray
+    beta: FloatArray
+    half: FloatArray  # V⁻¹X
+
+
+def fit_nested(
+    outcome: FloatArray,
+    matrix: FloatArray,
+    labels: Sequence[str],
+    clusters: Mapping[str, Sequence[str | None]],
+    *,
+    residual_by: Sequence[str] | None = None,
+    level: float = 0.95,
+) -> Nested:
+    """Fit by REML. `outcome` n, `matrix` n × p with its intercept, `clusters` by kind: each one's cluster or None.
+
+    Refuses missing values, repeated columns, a kind with fewer than two clusters or with nobody sharing one.
+    """
+    _check(outcome, matrix, labels, clusters)
+    groups = ["all"] * len(outcome) if residual_by is None else list(residual_by)
+    names = sorted(set(groups))
+    random = [_membership(members) for members in clusters.values()]
+    residual = [np.diag([float(g == name) for g in groups]) for name in names]
+    model = _Model(outcome, matrix, np.stack([*random, *residual]))
+    theta = _maximise(model, len(random))
+    state = _state(model, theta)
+    free = theta > ZERO * float(np.var(outcome))
+    weight = _weight(model, state, free)
+    terms = tuple(
+        _term(name, column, model, state, weight, free, level)
+        for name, column in zip(labels, np.eye(len(labels)), strict=True)
+    )
+    notes = tuple(
+        f"The variance of {name} came out as zero: its clusters differ no more than their people do."
+        for name, above in zip(clusters, free, strict=False)
+        if not above
+    )
+    described = tuple(
+        _describe(name, members, index, theta, clusters, groups, names, model, level)
+        for index, (name, members) in enumerate(clusters.items())
+    )
+    variances = {name: float(v) for name, v in zip(names, theta[len(random) :], strict=True)}
+    return Nested(terms, described, variances, state.m2loglik, len(outcome), level, notes)
+
+
+def _check(
+    outcome: FloatArray, matrix: FloatArray, labels: Sequence[str], clusters: Mapping[str, Sequence[str | None]]
+) -> None:
+    if not np.isfinite(outcome).all() or not np.isfinite(matrix).all():
+        raise refuse("The nested model was not fitted", "a value is missing or infinite", "Give complete rows")
+    if len(outcome) > MOST_ROWS:
+        raise refuse("The nested model was not fitted", f"it has {len(outcome)} rows, more than {MOST_ROWS}")
+    check_varies(outcome, "outcome", least=matrix.shape[1] + 3)
+    check_full_rank(matrix, labels)
+    for name, members in clusters.items():
+        sizes = _sizes(members)
+        if len(sizes) < 2 or sizes.max() < 2:
+            why = f"there {'is' if len(sizes) == 1 else 'are'} {len(sizes)}"
+            why = why if len(sizes) < 2 else "nobody shares one"
+            raise refuse(
+                f"The effect of {name} cannot be estimated",
+                f"it needs at least two clusters and people who share one, and {why}",
+                "Leave it out",
+                where=name,
+                code="too-few",
+            )
+
+
+def _sizes(members: Sequence[str | None]) -> FloatArray:
+    return np.asarray(np.unique([m for m in members if m is not None], return_counts=True)[1], dtype=np.float64)
+
+
+def _membership(members: Sequence[str | None]) -> FloatArray:
+    """ZZ': 1 where two people share a cluster."""
+    known = np.array([m is not None for m in members])
+    codes = np.unique([m or "" for m in members], return_inverse=True)[1]
+    shared = (codes[:, None] == codes[None, :]) & known[:, None] & known[None, :]
+    return np.asarray(shared, dtype=np.float64)
+
+
+def _state(model: _Model, theta: FloatArray) -> _State:
+    v = model.variance(theta)
+    inverse = np.linalg.inv(v)
+    half: FloatArray = inverse @ model.x
+    cov: FloatArray = np.linalg.inv(model.x.T @ half).astype(np.float64)
+    projection = inverse - half @ cov @ half.T
+    pulled = projection @ model.y
+    n, p = model.x.shape
+    m2loglik = np.linalg.slogdet(v)[1] - np.linalg.slogdet(cov)[1] + model.y @ pulled + (n - p) * np.log(2 * np.pi)
+    traces = model.parts.reshape(len(theta), -1) @ projection.ravel()
+    gradient = traces - (model.parts @ pulled) @ pulled
+    return _State(float(m2loglik), gradient, projection, pulled, cov, cov @ (half.T @ model.y), half)
+
+
+def _hessian(model: _Model, state: _State) -> FloatArray:
+    through = state.projection @ model.parts
+    flat, turned = through.reshape(len(through), -1), through.transpose(0, 2, 1).reshape(len(through), -1)
+    pulled = model.parts @ state.pulled
+    return np.asarray(-flat @ turned.T + 2 * pulled @ state.projection @ pulled.T)
+
+
+def _maximise(model: _Model, random: int) -> FloatArray:
+    """L-BFGS-B with exact gradients, then Newton steps on the variances that are not at zero."""
+    residual = model.y - model.x @ np.linalg.lstsq(model.x, model.y, rcond=None)[0]
+    scale = float(residual @ residual) / (len(model.y) - model.x.shape[1])
+    if scale <= 1e-14 * float(np.var(model.y)):
+        raise refuse(
+            "The nested model was not fitted", "the fixed effects explain the outcome exactly", where="outcome"
+        )
+    count = len(model.parts)
+    start = np.array([0.2] * random + [1.0] * (count - random))
+    bounds = [(0.0, None)] * random + [(1e-6, None)] * (count - random)
+
+    def value(theta: FloatArray) -> tuple[float, FloatArray]:
+        state = _state(model, theta * scale)
+        return state.m2loglik, state.gradient * scale
+
+    found = optimize.minimize(value, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12})
+    theta: FloatArray = np.asarray(found.x, dtype=np.float64) * scale
+    for _ in range(20):
+        free = theta > ZERO * scale
+        state = _state(model, theta)
+        step = np.zeros(count)
+        step[free] = np.linalg.solve(_hessian(model, state)[np.ix_(free, free)], state.gradient[free])
+        if (theta - step < 0).any():
+            break
+        theta = theta - step
+        if np.abs(step).max() < 1e-10 * scale:
+            return theta
+    state = _state(model, theta)
+    inside = np.where(theta > ZERO * scale, np.abs(state.gradient), np.maximum(-state.gradient, 0)) * scale
+    if inside.max() > 1e-3:
+        raise refuse(
+            "The nested model did not converge",
+            f"the likelihood still changes by {inside.max():.2g} per unit of variance",
+            "Simplify it: fewer kinds of cluster, or one residual variance",
+            code="not-converged",
+        )
+    return theta
+
+
+def _weight(model: _Model, state: _State, free: np.ndarray) -> FloatArray:
+    return np.asarray(2 * np.linalg.inv(_hessian(model, state)[np.ix_(free, free)]))
+
+
+def _term(
+    name: str,
+    contrast: FloatArray,
+    model: _Model,
+    state: _State,
+    weight: FloatArray,
+    free: np.ndarray,
+    level: float,
+) -> Term:
+    estimate, variance = float(contrast @ state.beta), float(contrast @ state.cov_beta @ contrast)
+    direction = state.half @ (state.cov_beta @ contrast)
+    slope = ((model.parts @ direction) @ direction)[free]
+    df = float(2 * variance**2 / (slope @ weight @ slope))
+    se = variance**0.5
+    half = float(stats.t.ppf((1 + level) / 2, df)) * se
+    p = float(2 * stats.t.sf(abs(estimate / se), df))
+    return Term(name, estimate, se, df, estimate / se, p, estimate - half, estimate + half)
+
+
+def _describe(
+    name: str,
+    members: Sequence[str | None],
+    index: int,
+    theta: FloatArray,
+    clusters: Mapping[str, Sequence[str | None]],
+    groups: Sequence[str],
+    names: Sequence[str],
+    model: _Model,
+    level: float,
+) -> Clusters:
+    sizes = _sizes(members)
+    inside = [groups[i] for i, m in enumerate(members) if m is not None]
+    shares = np.array([inside.count(g) / len(inside) for g in names])
+    residual = float(shares @ theta[len(clusters) :])
+    icc = float(theta[index] / (theta[: len(clusters)].sum() + residual))
+    weighted = float((sizes**2).sum() / sizes.sum())
+    low, high = _icc_interval(model, theta, shares, level) if len(clusters) == 1 else (None, None)
+    effect = design_effect(sizes, icc)
+    return Clusters(name, float(theta[index]), icc, low, high, len(sizes), int(sizes.sum()), weighted, effect)
+
+
+def design_effect(sizes: FloatArray, icc: float) -> float:
+    """1 + (Σm²/Σm − 1)·ICC: by how much clusters of these `sizes` inflate the variance of a mean."""
+    sizes = np.asarray(sizes, dtype=np.float64)
+    return float(1 + ((sizes**2).sum() / sizes.sum() - 1) * icc)
+
+
+def _icc_interval(
+    model: _Model, theta: FloatArray, shares: FloatArray, level: float
+) -> tuple[float | None, float | None]:
+    """The ICCs whose best −2 REML lies within the χ²₁ point of the best of all (profile likelihood)."""
+    # With a residual variance per arm the clustered arm must be one of the groups for its ICC to be one number.
+    if not np.isin(shares, (0.0, 1.0)).all():
+        return None, None
+    own = 1 + int(np.argmax(shares))
+    best = _state(model, theta).m2loglik
+    reach = float(stats.chi2.ppf(level, 1))
+
+    def excess(icc: float) -> float:
+        tied = model.parts[own] + icc / (1 - icc) * model.parts[0]
+        rest = [model.parts[k] for k in range(1, len(model.parts)) if k != own]
+        return _state_at_best(_Model(model.y, model.x, np.stack([tied, *rest]))) - best - reach
+
+    at = float(theta[0] / (theta[0] + theta[own]))
+    low = 0.0 if at == 0 or excess(0.0) <= 0 else float(optimize.brentq(excess, 0.0, at, xtol=1e-6))
+    high = 1.0 if excess(0.999) <= 0 else float(optimize.brentq(excess, at, 0.999, xtol=1e-6))
+    return low, high
+
+
+def _state_at_best(model: _Model) -> float:
+    return _state(model, _maximise(model, 0)).m2loglik
