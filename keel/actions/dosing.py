@@ -13,10 +13,12 @@ from keel.domain.course import Course, DosingDay, fold
 from keel.domain.dose import Amount, amount
 from keel.domain.errors import Reason, Refused, refuse
 from keel.domain.events import Actor, new_id
+from keel.domain.jurisdiction import least_minutes
 from keel.domain.protocol import Given, check_dose
 from keel.domain.session import after
 from keel.domain.visit import arm_of, readiness
 from keel.domain.vitals import check_vitals
+from keel.library.jurisdiction_files import jurisdiction
 from keel.records import journal, vault
 from keel.records.journal import Recorded, Writing
 from keel.records.models import DayRow, MembershipRow, PresenceRow, SessionRow
@@ -554,7 +556,8 @@ def release(*, course: str, visit: str, by: Actor, at: datetime, notes: str = ""
 
 def release_reasons(state: Course, day: DosingDay, at: datetime) -> list[Reason]:
     """What still stands between the participant and the door."""
-    rule = protocol_of(state).release
+    protocol = protocol_of(state)
+    rule = protocol.release
     found = [
         Reason("The release was refused", f"not signed: {item.label}", "Check and sign it", item.id, "release-item")
         for item in rule.items
@@ -568,15 +571,17 @@ def release_reasons(state: Course, day: DosingDay, at: datetime) -> list[Reason]
                 "Stop the session with its reason",
             )
         )
-    if day.doses and rule.minimum_minutes:
+    place = jurisdiction(protocol.jurisdiction) if protocol.jurisdiction else None
+    minimum_minutes = least_minutes(protocol, place, [d.get("given_mg") or 0 for d in day.doses])
+    if day.doses and minimum_minutes:
         last = max(datetime.fromisoformat(d["at"]) for d in day.doses)
-        earliest = last + timedelta(minutes=rule.minimum_minutes)
+        earliest = last + timedelta(minutes=minimum_minutes)
         if at < earliest:
             left = int((earliest - at).total_seconds() // 60) + 1
             found.append(
                 Reason(
                     "The release was refused",
-                    f"{rule.minimum_minutes} minutes after the last dose are not over",
+                    f"{minimum_minutes} minutes after the last dose are not over",
                     f"Wait {left} more minutes",
                     "time",
                     "too-early",

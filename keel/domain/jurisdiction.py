@@ -19,9 +19,9 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, PrivateAttr
 
 from keel.domain.definition import Definition, Fact, read_definition
-from keel.domain.dose import SUBSTANCE_NAMES, Substance
+from keel.domain.dose import SUBSTANCE_NAMES, Substance, exact
 from keel.domain.errors import Reason, Refused, refuse
-from keel.domain.protocol import SourceEntry
+from keel.domain.protocol import Protocol, SourceEntry
 
 
 class DoseStep(Definition):
@@ -140,6 +140,20 @@ def minimum_minutes(
     within, shorter = step.repeat_within_months, step.repeat_minimum_minutes
     is_repeat = months_since_last is not None and within is not None and 0 <= months_since_last <= within
     return shorter if is_repeat and shorter is not None and not whole_fungi else step.minimum_minutes
+
+
+def least_minutes(protocol: Protocol, place: Jurisdiction | None, doses_mg: Sequence[float]) -> int | None:
+    """The least minutes between dose and release: the longer of the protocol's own and the law's.
+
+    `doses_mg` is everything given that day. None where neither names a time. A dose that the law's table does not hold
+    asks for the longest time of the table: it should not have been given, and nobody leaves earlier for it.
+    """
+    found = [protocol.release.minimum_minutes] if protocol.release.minimum_minutes is not None else []
+    if place is not None and place.session_steps and doses_mg:
+        total_mg = float(sum(map(exact, doses_mg)))
+        step = next((s for s in place.session_steps if s.holds(total_mg)), place.session_steps[-1])
+        found.append(step.minimum_minutes)
+    return max(found, default=None)
 
 
 def required_facilitators(place: Jurisdiction, participants: int, largest_dose_mg: float) -> int:

@@ -488,6 +488,7 @@ def _inner_errors(protocol: Protocol) -> Iterator[Reason]:
     for at, visit in enumerate(protocol.visits):
         yield from _visit_errors(protocol, visit, f"visits[{at}]")
     yield from _anchor_loops(protocol)
+    yield from _phase_errors(protocol)
     yield from _vitals_errors(protocol)
     for place, endpoint in _endpoints(protocol):
         yield from _endpoint_errors(protocol, endpoint, place)
@@ -534,6 +535,36 @@ def _allocation_errors(protocol: Protocol) -> Iterator[Reason]:
                 f"Use a multiple of {total}",
                 "allocation.block_sizes",
             )
+
+
+def _phase_errors(protocol: Protocol) -> Iterator[Reason]:
+    """What a phase says of its sessions and hours as a whole must agree with its visits, arm by arm."""
+    for phase, support in protocol.phases.items():
+        for arm in protocol.arm_ids:
+            visits = [v for v in protocol.visits if v.kind == phase and v.is_in(arm)]
+            if support.sessions and visits and not support.sessions[0] <= len(visits) <= support.sessions[1]:
+                yield Reason(
+                    f"The {phase} of the {arm} arm has {len(visits)} visits",
+                    f"the phase says {support.sessions[0]} to {support.sessions[1]}",
+                    "Correct the phase or the visits",
+                    f"phases.{phase}.sessions",
+                    "phase-disagrees",
+                )
+            hours = [v.hours for v in visits if v.hours]
+            if support.hours and visits and len(hours) == len(visits) and _apart(support.hours, hours):
+                yield Reason(
+                    f"The hours of {phase} in the {arm} arm do not add up",
+                    f"its visits take {sum(h[0] for h in hours):g} to {sum(h[1] for h in hours):g} hours, "
+                    f"the phase {support.hours[0]:g} to {support.hours[1]:g}",
+                    "Correct the phase or the visits",
+                    f"phases.{phase}.hours",
+                    "phase-disagrees",
+                )
+
+
+def _apart(whole: tuple[float, float], parts: Sequence[tuple[float, float]]) -> bool:
+    """Whether the parts, least and most, cannot add up to anything within the whole."""
+    return sum(p[0] for p in parts) > whole[1] or sum(p[1] for p in parts) < whole[0]
 
 
 def _visit_errors(protocol: Protocol, visit: Visit, where: str) -> Iterator[Reason]:

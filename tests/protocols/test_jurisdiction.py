@@ -13,11 +13,13 @@ from keel.domain.jurisdiction import (
     Jurisdiction,
     check_group,
     check_preparation,
+    least_minutes,
     minimum_minutes,
     required_facilitators,
 )
 from keel.library import shelf
 from keel.library.jurisdiction_files import jurisdiction
+from keel.library.protocol_files import protocol
 
 OREGON = jurisdiction("oregon")
 SESSION = datetime(2026, 3, 20, 9, 0)
@@ -106,3 +108,22 @@ def test_a_rule_that_was_not_found_is_not_permission() -> None:
         check_group(colorado, [10, 10], facilitators=2, substance="psilocin")
     with pytest.raises(Refused, match="not psilocybin-anhydrous"):
         check_group(colorado, [10], facilitators=1, substance="psilocybin-anhydrous")
+
+
+@pytest.mark.parametrize(
+    ("id", "place", "doses_mg", "minutes"),
+    [
+        ("oregon-adult-psilocybin", OREGON, [25], 300),
+        ("oregon-adult-psilocybin", OREGON, [25, 10], 360),
+        ("oregon-adult-psilocybin", OREGON, [24.9, 0.1], 300),
+        ("oregon-adult-psilocybin", OREGON, [60], 360),
+        ("oregon-adult-psilocybin", None, [25], None),
+        ("comp001", OREGON, [25], 360),
+        ("comp001", None, [25], 360),
+        ("comp005", None, [25], None),
+    ],
+)
+def test_nobody_leaves_before_the_longer_of_the_two(
+    id: str, place: Jurisdiction | None, doses_mg: list[float], minutes: int | None
+) -> None:
+    assert least_minutes(protocol(id), place, doses_mg) == minutes

@@ -84,6 +84,8 @@ CASES: list[Case] = [
      "out of order", "Sort"),
     ("nobody present", put("visits.1.present", [{"role": "facilitator", "at_least": 0}]),
      "visits[1].present[0].at_least", "0 does not fit", "at least 1"),
+    ("too few visits for a phase", put("phases", {"dosing": {"sessions": [2, 3], "source": "S 1"}}),
+     "phases.dosing.sessions", "the phase says 2 to 3", "Correct the phase"),
     ("a version of text", put("version", "1"), "version", "does not fit", "whole number"),
     ("a day beyond any life", put("visits.1.due_days", 10**9), "visits[1].due_days", "does not fit", "at most 36500"),
     ("a dose without end", put("visits.1.doses.0.amounts", [float("inf")]), "visits[1].doses[0].amounts[0]",
@@ -208,3 +210,12 @@ def test_anything_anywhere_is_read_or_refused_in_words(where: tuple[str, tuple[A
     for arm in found.arm_ids:
         plan(found, arm, enrolled_on=date(2026, 1, 5), on=date(2026, 1, 5))
     check_windows(found)
+
+
+def test_hours_must_add_up() -> None:
+    whole = table(phases={"dosing": {"hours": [10, 12], "source": "S 1"}})
+    whole["visits"][1]["hours"] = [6, 8]
+    with pytest.raises(Refused, match="its visits take 6 to 8 hours, the phase 10 to 12"):
+        Protocol.from_table(whole, "small.toml")
+    whole["visits"][1]["hours"] = [6, 11]
+    assert Protocol.from_table(whole, "small.toml").phases["dosing"].hours == (10, 12)
