@@ -12,6 +12,7 @@ from keel.domain import access
 from keel.domain.errors import refuse
 from keel.domain.events import Actor
 from keel.library import shelf
+from keel.library.document_files import document_entry
 from keel.library.protocol_files import protocol_entry
 from keel.records import journal
 from keel.records.journal import Recorded
@@ -43,6 +44,8 @@ def open_study(
         raise refuse(
             "The study was not opened", f"there is no site {', '.join(unknown) or 'named'}", "Open the site first"
         )
+    for document in documents:
+        document_entry(document)
     definition, entry = protocol_entry(protocol)
     adopt(entry, by=by, at=at)
     with journal.writing(f"study:{study}") as writing:

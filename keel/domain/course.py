@@ -39,6 +39,8 @@ class Consent:
 
     document: str
     version: int
+    required: bool = True
+    answers: Plain = field(default_factory=dict)
     passed: bool = False
     signed_at: datetime | None = None
     countersigned_at: datetime | None = None
@@ -146,15 +148,18 @@ class Course:
 
     @property
     def consented(self) -> bool:
-        """Every document that was offered is signed and countersigned, and none is withdrawn."""
-        return bool(self.consents) and all(c.stands for c in self.consents.values())
+        """Every required document that was offered is signed and countersigned, and none of them is withdrawn."""
+        needed = [c for c in self.consents.values() if c.required]
+        return bool(needed) and all(c.stands for c in needed)
 
     @property
     def standing_stops(self) -> tuple[Plain, ...]:
-        """Findings of stop or unknown that no physician has overridden."""
-        return tuple(
-            f for f in self.findings if f["finding"] in ("stop", "unknown") and f["rule"] not in self.overridden
-        )
+        """Findings of stop or unknown that no physician has overridden. An override of unknown is none of stop."""
+        return tuple(f for f in self.findings if f["finding"] in ("stop", "unknown") and not self._overrides(f))
+
+    def _overrides(self, finding: Plain) -> bool:
+        made = self.overridden.get(finding["rule"])
+        return made is not None and (finding["finding"] == "unknown" or made["finding"] == "stop")
 
     def response_for(self, visit: str, instrument: str) -> Response | None:
         """The finished response to an instrument at a visit."""
@@ -263,7 +268,12 @@ def _overridden(c: Course, e: Event) -> Course:
         c,
         overridden={
             **c.overridden,
-            e.payload["rule"]: {"by": e.by["actor"], "reason": e.payload["reason"], "event": e.id},
+            e.payload["rule"]: {
+                "by": e.by["actor"],
+                "reason": e.payload["reason"],
+                "finding": e.payload["finding"],
+                "event": e.id,
+            },
         },
     )
 
@@ -278,7 +288,8 @@ def _verdict(c: Course, e: Event) -> Course:
 @_on("consent_offered")
 def _offered(c: Course, e: Event) -> Course:
     document = e.payload["document"]
-    return replace(c, consents={**c.consents, document: Consent(document, e.payload["version"])})
+    consent = Consent(document, e.payload["version"], e.payload.get("required", True))
+    return replace(c, consents={**c.consents, document: consent})
 
 
 def _consent(c: Course, e: Event, **change: Any) -> Course:
@@ -288,7 +299,7 @@ def _consent(c: Course, e: Event, **change: Any) -> Course:
 
 @_on("comprehension_answered")
 def _understood(c: Course, e: Event) -> Course:
-    return _consent(c, e, passed=e.payload["passed"])
+    return _consent(c, e, answers=e.payload["answers"], passed=e.payload["passed"])
 
 
 @_on("consent_signed")

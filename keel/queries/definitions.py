@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
+from keel.domain.consent import Document
 from keel.domain.instrument import Instrument
 from keel.domain.protocol import Protocol
 from keel.library import instrument_files, shelf
@@ -59,3 +60,19 @@ def _kept_instrument(id: str, version: int) -> Instrument:
 def adopted(kind: str, id: str, version: int) -> bool:
     """Whether the journal holds a copy of that version."""
     return DefinitionRow.objects.filter(id=f"{kind}/{id}/{version}").exists()
+
+
+def document(id: str, version: int) -> Document:
+    """The consent document of that version as it was adopted."""
+    return _document(id, f"documents/{id}/{version}")
+
+
+@lru_cache(maxsize=64)
+def _document(id: str, name: str) -> Document:
+    row = DefinitionRow.objects.get(id=name)
+    return Document.from_table(id, row.table, f"{name} in the journal")
+
+
+def sha256(kind: str, id: str, version: int) -> str:
+    """The fingerprint of the file that a definition was adopted from."""
+    return str(DefinitionRow.objects.get(id=f"{kind}/{id}/{version}").sha256)

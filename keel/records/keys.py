@@ -5,6 +5,8 @@ Both lie in files of the site (KEEL_KEYS), never in the database.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -45,3 +47,8 @@ def wrap(data: bytes, about: str) -> bytes:
 
 def unwrap(data: bytes, about: str) -> bytes:
     return _master(settings.KEYS).decrypt(data[:12], data[12:], about.encode())
+
+
+def allocation_seed(study: str) -> bytes:
+    """The secret from which a study's list of arms follows: the same on this server every time, and in no event."""
+    return hmac.new(secret(settings.KEYS / "allocation.key"), f"allocation:{study}".encode(), hashlib.sha256).digest()

@@ -94,7 +94,8 @@ def judged(event: Event) -> None:
 @on("finding_overridden")
 def overridden(event: Event) -> None:
     FindingRow.objects.filter(id=f"{event.subject}/{event.payload['rule']}").update(
-        overridden_by=event.by["actor"], overridden_because=event.payload["reason"]
+        overridden_by=event.by["actor"],
+        overridden_because={**event.payload["reason"], "finding": event.payload["finding"]},
     )
 
 
@@ -261,6 +262,7 @@ def erased(event: Event) -> None:
     "practice_noted",
     "journal_written",
     "note_written",
+    "consent_withdrawn",
 )
 def words(event: Event) -> None:
     p = event.payload
