@@ -64,20 +64,24 @@ class World(Protocol):
 
 @dataclass(frozen=True)
 class Expression:
-    """A checked expression: its text, the fact paths it may look at, and the questions it asks."""
+    """A checked expression: its text, the fact paths it looks at, the questions it asks, and what they name.
+
+    `named` holds (question, name) for every question about a named thing: ("takes", "lithium").
+    """
 
     text: str
     tree: ast.expr = field(compare=False, repr=False)
     paths: frozenset[str]
     questions: frozenset[str]
+    named: frozenset[tuple[str, str]]
 
 
-# Arguments of these are names of things (a medicine, a class, a fact), not values to be worked out.
-Naming = Callable[[str], bool]
+# The first argument of these is the name of a thing (a medicine, a class, a fact), not a value to be worked out.
 NAMES_ITS_ARGUMENT: Final = frozenset(
-    {"takes", "takes_class", "within_weeks", "taken_in_last_days", "reported", "known", "age_days", "mean", "count"}
-    | {"count_days"}
+    {"takes", "takes_class", "within_weeks", "taken_in_last_days", "reported", "known", "age_days", "mean"}
 )
+_PATH: Final = "path"
+_QUESTION: Final = "question"
 _COMPARES: Final[Mapping[type[ast.cmpop], str]] = {
     ast.Lt: "<",
     ast.LtE: "<=",
@@ -105,13 +109,17 @@ def parse(text: str) -> Expression:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise _no(text, f"it cannot be read ({getattr(error, 'msg', error)})") from None
-    paths, questions = set[str](), set[str]()
     try:
-        for path, is_question in _walk(tree, text):
-            (questions if is_question else paths).add(path)
+        found = set(_walk(tree, text))
     except RecursionError:
         raise _no(text[:40], "it is nested too deeply") from None
-    return Expression(text.strip(), tree, frozenset(paths), frozenset(questions))
+    return Expression(
+        text.strip(),
+        tree,
+        paths=frozenset(name for kind, name in found if kind == _PATH),
+        questions=frozenset(name for kind, name in found if kind == _QUESTION),
+        named=frozenset((kind, name) for kind, name in found if kind not in (_PATH, _QUESTION)),
+    )
 
 
 def evaluate(expression: Expression, world: World) -> Answer:
@@ -176,11 +184,11 @@ def _name_of(node: ast.expr) -> str | None:
     return path_of(node)
 
 
-def _walk(node: ast.expr, text: str) -> Iterator[tuple[str, bool]]:
-    """Every fact path and question of an expression; refuses what is not in the language."""
+def _walk(node: ast.expr, text: str) -> Iterator[tuple[str, str]]:
+    """What an expression mentions, as (kind, name); refuses what is not in the language."""
     path = path_of(node)
     if path is not None:
-        yield path, False
+        yield _PATH, path
     elif isinstance(node, ast.Constant):
         if not isinstance(node.value, bool | int | float | str):
             raise _no(text, f"{node.value!r} is not a number, a word, true or false")
@@ -201,12 +209,14 @@ def _walk(node: ast.expr, text: str) -> Iterator[tuple[str, bool]]:
         raise _no(text, f"{ast.unparse(node)!r} is not part of the language")
 
 
-def _walk_question(node: ast.Call, question: str, text: str) -> Iterator[tuple[str, bool]]:
-    yield question, True
+def _walk_question(node: ast.Call, question: str, text: str) -> Iterator[tuple[str, str]]:
+    yield _QUESTION, question
     args = node.args
     if question in NAMES_ITS_ARGUMENT:
-        if not args or _name_of(args[0]) is None:
+        name = _name_of(args[0]) if args else None
+        if name is None:
             raise _no(text, f"{question}(…) needs a name")
+        yield question, name
         args = args[1:]
     for part in args:
         yield from _walk(part, text)

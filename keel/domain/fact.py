@@ -7,7 +7,6 @@ and the rules that need it will say unknown. Nothing here is ever repaired or gu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -16,6 +15,7 @@ from typing import Any, Final
 from keel.domain.errors import Reason, refuse
 from keel.domain.medication import Medication, read_medications
 
+_LARGEST: Final = 1e9
 KINDS: Final = ("number", "flag", "choice", "choices", "readings", "medications")
 
 
@@ -199,8 +199,8 @@ def _read_value(kind: FactKind, given: Any) -> FactValue:
 
 
 def _number(given: Any, least: float | None, most: float | None, unit: str) -> float | int:
-    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
-        raise _NotAFact(f"{given!r} is not a number")
+    if isinstance(given, bool) or not isinstance(given, int | float) or not -_LARGEST < given < _LARGEST:
+        raise _NotAFact(f"{str(given)[:40]!r} is not a number that can be")
     if (least is not None and given < least) or (most is not None and given > most):
         raise _NotAFact(f"{given} {unit}".rstrip() + f" cannot be: it lies outside {least} to {most}")
     return given

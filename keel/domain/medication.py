@@ -16,6 +16,10 @@ from typing import Any, Final
 from keel.domain.expression import Expression
 
 
+_LONGEST_HOURS: Final = 24 * 365
+"""No medicine has a longer half-life than a year: a longer one is a slip of the pen."""
+
+
 @dataclass(frozen=True)
 class Medication:
     """One medicine as entered. Without `stopped_on`, or with one after the day asked about, it is being taken.
@@ -80,20 +84,23 @@ def _read_medication(one: Any) -> Medication:
         raise ValueError(f"{name} was stopped before it was started")
     half_life = one.get("half_life_hours")
     if half_life is not None and (
-        isinstance(half_life, bool) or not isinstance(half_life, int | float) or half_life <= 0
+        isinstance(half_life, bool) or not isinstance(half_life, int | float) or not 0 < half_life < _LONGEST_HOURS
     ):
-        raise ValueError(f"the half-life of {name} is not a number of hours")
+        raise ValueError(f"the half-life of {name} is not a number of hours that can be")
     dose = one.get("dose")
     return Medication(name, "" if dose is None else str(dose), half_life_hours=half_life, **days)
 
 
 def _day(value: Any, name: str, key: str) -> date | None:
-    if value is None or isinstance(value, date):
-        return value
+    if value is None:
+        return None
     try:
-        return date.fromisoformat(str(value).strip()[:10])
+        day = value if type(value) is date else date.fromisoformat(str(value).strip()[:10])
     except ValueError:
         raise ValueError(f"{key} of {name} is {value!r}, not a date like 2026-03-01") from None
+    if not 1900 <= day.year <= 2200:
+        raise ValueError(f"{key} of {name} is {day}, which cannot be")
+    return day
 
 
 # ---- names ------------------------------------------------------------------------------------

@@ -110,6 +110,7 @@ class RuleSet:
     medicines: MedicineList
     catalogue: Mapping[str, FactKind]
     risks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reviews: tuple[str, ...] = ()
 
     def washout_days(self) -> dict[str, int]:
         """The protocol's own washouts by class or ingredient, in days."""
@@ -491,13 +492,15 @@ def _judge_medicine(rules: RuleSet, one: MedicineFact, world: _World, guard: str
         unread = one.recognised.unread or name
         missing = Missing(f"medications.{name}", f"nobody here knows {unread!r}", ("pharmacist", "prescriber"))
         because = f"{name}: {unread!r} is not a name on the shelf, and an unknown medicine is not a harmless one."
-        yield Finding("medication-unknown-name", Level.UNKNOWN, because, used=used, missing=(missing,))
+        yield Finding("medication-unknown-name", Level.UNKNOWN, because, rules.reviews, used=used, missing=(missing,))
     for medicine in one.recognised.medicines:
         rows = rows_for(medicine, rules.matrix)
         if not rows:
             missing = Missing(f"medications.{name}", "the matrix has no row for it", ("prescriber", "pharmacist"))
             because = f"{name} ({medicine.id}) has no row in the matrix of {rules.substance}: its prescriber is asked."
-            yield Finding("medication-not-in-matrix", Level.UNKNOWN, because, used=used, missing=(missing,))
+            yield Finding(
+                "medication-not-in-matrix", Level.UNKNOWN, because, rules.reviews, used=used, missing=(missing,)
+            )
         for row in rows:
             at = standing(one.medication, medicine, row, world.facts.on, rules.washout_days())
             yield _judge_standing(rules, at, used, world, guard)

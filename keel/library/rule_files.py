@@ -22,10 +22,23 @@ from keel.domain.errors import Refused, refuse
 from keel.domain.expression import Expression, parse
 from keel.domain.fact import KINDS, FactKind, read_facts
 from keel.domain.medication import ACTIONS, Interaction, Medicine, MedicineList
-from keel.domain.safety import BASES, GUARDS, QUESTIONS, Level, Limit, Rule, RuleSet, Verdict, judge
+from keel.domain.safety import (
+    BASES,
+    GUARDS,
+    MEDICINES_QUESTIONS,
+    QUESTIONS,
+    Level,
+    Limit,
+    Rule,
+    RuleSet,
+    Verdict,
+    judge,
+)
 from keel.library import shelf
 
 KIND = "safety"
+SHELF_KINDS = (KIND, "medications", "substances", "tables", "sources", "protocols")
+Stamp = tuple[tuple[str, int, int], ...]
 RULE_KEYS = frozenset(
     {"version", "title", "finding", "guards", "when", "because", "evidence", "basis", "verified", "note"}
     | {"limits", "washouts", "applies_to", "substances", "protocols", "examples", "open_in"}
@@ -36,12 +49,26 @@ OPEN = "open"
 
 def rules_for(protocol_id: str) -> RuleSet:
     """Everything that judges a person for one protocol. Refuses an unknown protocol id by naming what there is."""
+    return _rules_for(protocol_id, _stamp())
+
+
+@lru_cache(maxsize=64)
+def _rules_for(protocol_id: str, stamp: Stamp) -> RuleSet:
     substance, service = _protocol(protocol_id)
-    rules = tuple(rule for rule in all_rules() if rule.protocol == protocol_id)
-    known = protocol_id in _screened()
-    extra = () if known else tuple(_rules_of_kind(protocol_id, substance, service))
+    if protocol_id in _screened():
+        rules = tuple(rule for rule in all_rules() if rule.protocol == protocol_id)
+    else:
+        rules = tuple(_rules_of_kind(protocol_id, substance, service))
     return RuleSet(
-        protocol_id, substance, service, (*rules, *extra), matrix(substance), medicines(), catalogue(), risks()
+        protocol=protocol_id,
+        substance=substance,
+        service=service,
+        rules=rules,
+        matrix=matrix(substance),
+        medicines=medicines(),
+        catalogue=catalogue(),
+        risks=risks(),
+        reviews=_reviews(substance),
     )
 
 
@@ -57,7 +84,7 @@ def protocol_ids() -> tuple[str, ...]:
 
 def all_rules() -> tuple[Rule, ...]:
     """Every rule as it applies to every protocol of the table, ours first, then what sites add."""
-    return _all_rules(tuple(_rule_paths()), _stamp())
+    return _all_rules(_stamp())
 
 
 def rule_entries() -> tuple[shelf.Entry, ...]:
@@ -70,14 +97,21 @@ def _rule_paths() -> Iterator[Path]:
         yield from sorted((folder / KIND).glob("*.toml"))
 
 
-def _stamp() -> tuple[str, ...]:
-    return tuple(entry.sha256 for entry in rule_entries())
+def _stamp() -> Stamp:
+    """Changes when any file that a judgement rests on changes, so that nothing is read twice for nothing."""
+    folders = [folder / kind for folder in shelf.shelves() for kind in SHELF_KINDS]
+    return tuple(
+        (str(path), found.st_mtime_ns, found.st_size)
+        for folder in folders
+        for path in sorted(folder.glob("*.toml"))
+        for found in (path.stat(),)
+    )
 
 
 @lru_cache(maxsize=8)
-def _all_rules(paths: tuple[Path, ...], stamp: tuple[str, ...]) -> tuple[Rule, ...]:
+def _all_rules(stamp: Stamp) -> tuple[Rule, ...]:
     rules: list[Rule] = []
-    for path in paths:
+    for path in _rule_paths():
         entry = shelf.read_file(path, kind=KIND)
         is_site = path.parent.parent != shelf.OWN_SHELF
         for protocol_id, (substance, service) in _screened().items():
@@ -174,7 +208,20 @@ def _condition(text: str, limits: Mapping[str, Limit], where: str) -> Expression
             raise _bad(where, f"`when` asks for the fact {path!r}, which the catalogue does not know")
     for question in sorted(when.questions - QUESTIONS):
         raise _bad(where, f"`when` asks {question}(…), which is no question")
+    for question, name in sorted(when.named):
+        if not _is_named(question, name):
+            raise _bad(where, f"`when` asks {question}({name}), and nothing is called {name!r}")
     return when
+
+
+def _is_named(question: str, name: str) -> bool:
+    """Whether a question names what there is: a slip in a name would otherwise be a rule that never fires."""
+    if question in MEDICINES_QUESTIONS:
+        return name in _classes() or name in {row["id"] for row in _rows_of_medicines()}
+    if question == "mean":
+        fact, _, figure = name.partition(".")
+        return fact in catalogue() and figure in catalogue()[fact].fields
+    return name in catalogue()
 
 
 def _washouts(named: Mapping[str, str], limits: Mapping[str, Limit], where: str) -> dict[str, int]:
@@ -237,9 +284,9 @@ def _named(table: object, key: str) -> Iterator[str]:
 
 def resolve(evidence: str, where: str = "") -> str:
     """`S 96` as its address, a DOI or an address as it stands. Refuses what is neither."""
-    if evidence.startswith(("doi:", "http://", "https://", "NCT", "OAR ", "21 CFR")):
+    if evidence.startswith(("doi:", "http://", "https://", "21 CFR ", "45 CFR ", "Regulation ")):
         return evidence
-    sources: Mapping[str, str] = shelf.read("tables", "safety_sources").table["sources"]
+    sources: Mapping[str, str] = shelf.read("sources", KIND).table["rows"]
     if evidence not in sources:
         raise _bad(where, f"its evidence {evidence!r} is no source that we have")
     return sources[evidence]
@@ -320,10 +367,16 @@ def substances() -> tuple[str, ...]:
 def matrix(substance: str) -> tuple[Interaction, ...]:
     """The rows of the medication matrix for one substance."""
     entry = shelf.read("substances", substance)
-    return tuple(_interaction(row, substance, entry.place) for row in entry.table.get("interactions", ()))
+    reviews = _reviews(substance)
+    return tuple(_interaction(row, substance, entry.place, reviews) for row in entry.table.get("interactions", ()))
 
 
-def _interaction(row: Mapping[str, Any], substance: str, place: str) -> Interaction:
+def _reviews(substance: str) -> tuple[str, ...]:
+    """Where to look up what a row does not cite, and what no row speaks of."""
+    return tuple(resolve(one) for one in shelf.read("substances", substance).table.get("reviews", ()))
+
+
+def _interaction(row: Mapping[str, Any], substance: str, place: str, reviews: tuple[str, ...]) -> Interaction:
     where = f"{place}, interactions {row.get('class')!r}"
     for action in (row.get("action"), row.get("in_service") or "caution"):
         if action not in ACTIONS:
@@ -339,7 +392,7 @@ def _interaction(row: Mapping[str, Any], substance: str, place: str) -> Interact
         because=row["because"],
         mechanism=row.get("mechanism", ""),
         basis=row["basis"],
-        evidence=tuple(resolve(one, where) for one in row.get("evidence", ())),
+        evidence=tuple(resolve(one, where) for one in row.get("evidence", ())) or reviews,
         confidence=row.get("confidence", ""),
         verified=row["verified"],
         washout_days=row.get("washout_days"),
