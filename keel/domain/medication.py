@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from keel.domain.expression import Expression
 
-
 _LONGEST_HOURS: Final = 24 * 365
 """No medicine has a longer half-life than a year: a longer one is a slip of the pen."""
 

@@ -11,7 +11,7 @@ and never silently loosen it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from functools import lru_cache
@@ -97,9 +97,9 @@ def _rule_paths() -> Iterator[Path]:
         yield from sorted((folder / KIND).glob("*.toml"))
 
 
-def _stamp() -> Stamp:
+def _stamp(*kinds: str) -> Stamp:
     """Changes when any file that a judgement rests on changes, so that nothing is read twice for nothing."""
-    folders = [folder / kind for folder in shelf.shelves() for kind in SHELF_KINDS]
+    folders = [folder / kind for folder in shelf.shelves() for kind in kinds or SHELF_KINDS]
     return tuple(
         (str(path), found.st_mtime_ns, found.st_size)
         for folder in folders
@@ -217,7 +217,7 @@ def _condition(text: str, limits: Mapping[str, Limit], where: str) -> Expression
 def _is_named(question: str, name: str) -> bool:
     """Whether a question names what there is: a slip in a name would otherwise be a rule that never fires."""
     if question in MEDICINES_QUESTIONS:
-        return name in _classes() or name in {row["id"] for row in _rows_of_medicines()}
+        return name in _classes() or name in medicines().by_id
     if question == "mean":
         fact, _, figure = name.partition(".")
         return fact in catalogue() and figure in catalogue()[fact].fields
@@ -294,11 +294,11 @@ def resolve(evidence: str, where: str = "") -> str:
 
 def catalogue() -> Mapping[str, FactKind]:
     """The facts that rules may ask for, by name, in the order of a screening form."""
-    return _catalogue(shelf.read("tables", "facts").sha256)
+    return _catalogue(_stamp("tables"))
 
 
 @lru_cache(maxsize=4)
-def _catalogue(stamp: str) -> Mapping[str, FactKind]:
+def _catalogue(stamp: Stamp) -> Mapping[str, FactKind]:
     return {row["name"]: _fact_kind(row) for row in shelf.read("tables", "facts").table["facts"]}
 
 
@@ -326,11 +326,11 @@ def _fact_kind(row: Mapping[str, Any]) -> FactKind:
 
 def medicines() -> MedicineList:
     """Every medicine by every name, with its classes and the groups above them."""
-    return _medicines(tuple(shelf.read("medications", id).sha256 for id in shelf.ids("medications")))
+    return _medicines(_stamp("medications", "tables"))
 
 
 @lru_cache(maxsize=4)
-def _medicines(stamp: tuple[str, ...]) -> MedicineList:
+def _medicines(stamp: Stamp) -> MedicineList:
     groups = {id: tuple(row.get("groups", ())) for id, row in _classes().items()}
     return MedicineList.of(m for id in shelf.ids("medications") for m in _medicines_of(id, groups))
 
@@ -381,7 +381,7 @@ def _interaction(row: Mapping[str, Any], substance: str, place: str, reviews: tu
     for action in (row.get("action"), row.get("in_service") or "caution"):
         if action not in ACTIONS:
             raise _bad(where, f"its action {action!r} is not one of {', '.join(ACTIONS)}")
-    if row["class"] not in _classes() and row["class"] not in {m["id"] for m in _rows_of_medicines()}:
+    if row["class"] not in _classes() and row["class"] not in medicines().by_id:
         raise _bad(where, "it is neither a class nor a medicine that we know")
     if row["basis"] not in BASES:
         raise _bad(where, f"its basis {row['basis']!r} is not one of {', '.join(BASES)}")
@@ -404,8 +404,3 @@ def _interaction(row: Mapping[str, Any], substance: str, place: str, reviews: tu
 
 def _only_if(text: str, where: str) -> Expression | None:
     return _condition(text, {}, where) if text else None
-
-
-def _rows_of_medicines() -> Iterable[Mapping[str, Any]]:
-    for id in shelf.ids("medications"):
-        yield from shelf.read("medications", id).table["medicines"]
