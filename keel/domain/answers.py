@@ -413,5 +413,7 @@ def _kind(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     text = "true" if value is True else "false" if value is False else repr(value)
     return text if len(text) <= 40 else text[:37] + "..."
