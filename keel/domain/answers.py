@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, cast
 
 from keel.domain.errors import Reason, Refused, refuse
-from keel.domain.instrument import Answers, Context, Instrument, Item, Rule, Where
+from keel.domain.instrument import Answers, Context, Instrument, Item, Rule
+from keel.domain.rules import Judge, Scope, Truth, Value, judge
 
 PREFER_NOT = "prefer_not"
 NOT_APPLICABLE = "not_applicable"
 
-Value = bool | int | float | str | tuple[str, ...] | None
-Truth = bool | None
+Reader = Callable[[Any], Value]
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,6 @@ class Given:
     declined: frozenset[str]
     not_applicable: frozenset[str]
     seen: frozenset[str]
-
-
-@dataclass
-class Scope:
-    """What a rule or a step can see."""
-
-    values: dict[str, Value]
-    context: Mapping[str, Any]
-    not_applicable: frozenset[str]
 
 
 # ---- the shape ----------------------------------------------------------------------------------------
@@ -133,23 +125,27 @@ def read_leniently(instrument: Instrument, raw: Mapping[str, Any]) -> tuple[Give
     """Read what can be read; an answer outside its codes is left out and becomes a reason."""
     values: dict[str, Value] = {}
     declined, idle, reasons = set(), set(), []
-    for item in instrument.items:
+    for item, read in _readers(instrument):
         answer = raw.get(item.id)
+        value: Value = None
         if answer is None:
-            values[item.id] = None
+            pass
         elif answer == PREFER_NOT and isinstance(answer, str):
-            values[item.id] = None
             declined.add(item.id)
         elif answer == NOT_APPLICABLE and isinstance(answer, str):
-            values[item.id] = None
             idle.add(item.id)
         else:
             try:
-                values[item.id] = READERS[item.answers.kind](item.answers, answer)
+                value = read(answer)
             except (ValueError, OverflowError):
-                values[item.id] = None
                 reasons.append(_outside(instrument, item, answer))
+        values[item.id] = value
     return Given(values, frozenset(declined), frozenset(idle), frozenset(raw)), reasons
+
+
+@lru_cache(maxsize=512)
+def _readers(instrument: Instrument) -> tuple[tuple[Item, Reader], ...]:
+    return tuple((item, READERS[item.answers.kind](item.answers)) for item in instrument.items)
 
 
 def check_answer(instrument: Instrument, item_id: str, answer: Any) -> Value:
@@ -161,48 +157,67 @@ def check_answer(instrument: Instrument, item_id: str, answer: Any) -> Value:
     return given.values[item.id]
 
 
-def _code(answers: Answers, answer: Any) -> Value:
+def _code(answers: Answers) -> Reader:
     """A whole number of the list; 2.0 is 2, but true is not 1 and "2" is not 2."""
-    if isinstance(answer, bool) or not isinstance(answer, (int, float)) or answer not in answers.allowed():
-        raise ValueError
-    return int(answer)
+    codes = {code: int(code) for code in answers.allowed()}
+
+    def read(answer: Any) -> Value:
+        if type(answer) not in (int, float) or answer not in codes:
+            raise ValueError
+        return codes[answer]
+
+    return read
 
 
-def _point(answers: Answers, answer: Any) -> int | float:
-    number = _number(answers, answer)
-    if not answers.low <= number <= answers.high:
-        raise ValueError
-    return number
+def _number(_: Answers) -> Reader:
+    def read(answer: Any) -> Value:
+        if type(answer) not in (int, float) or not math.isfinite(answer):
+            raise ValueError
+        return cast(float, answer)
+
+    return read
 
 
-def _number(_: Answers, answer: Any) -> int | float:
-    if isinstance(answer, bool) or not isinstance(answer, (int, float)):
-        raise ValueError
-    if not math.isfinite(answer):
-        raise ValueError
-    return answer
+def _point(answers: Answers) -> Reader:
+    low, high = answers.low, answers.high
+
+    def read(answer: Any) -> Value:
+        if type(answer) not in (int, float) or not low <= answer <= high:
+            raise ValueError
+        return cast(float, answer)
+
+    return read
 
 
-def _yes_no(_: Answers, answer: Any) -> Value:
-    if not isinstance(answer, (bool, int, float)) or answer not in (0, 1):
-        raise ValueError
-    return int(answer)
+def _yes_no(_: Answers) -> Reader:
+    def read(answer: Any) -> Value:
+        if type(answer) not in (bool, int, float) or answer not in (0, 1):
+            raise ValueError
+        return int(answer)
+
+    return read
 
 
-def _choice(answers: Answers, answer: Any) -> Value:
-    if not isinstance(answer, str) or answer not in answers.choices:
-        raise ValueError
-    return answer
+def _choice(answers: Answers) -> Reader:
+    def read(answer: Any) -> Value:
+        if not isinstance(answer, str) or answer not in answers.choices:
+            raise ValueError
+        return answer
+
+    return read
 
 
-def _many(answers: Answers, answer: Any) -> Value:
-    given = [answer] if isinstance(answer, str) else answer
-    if not isinstance(given, (list, tuple)) or any(part not in answers.choices for part in given):
-        raise ValueError
-    return tuple(choice for choice in answers.choices if choice in given)
+def _many(answers: Answers) -> Reader:
+    def read(answer: Any) -> Value:
+        given = [answer] if isinstance(answer, str) else answer
+        if not isinstance(given, (list, tuple)) or any(part not in answers.choices for part in given):
+            raise ValueError
+        return tuple(choice for choice in answers.choices if choice in given)
+
+    return read
 
 
-READERS: dict[str, Callable[[Answers, Any], Value]] = {
+READERS: dict[str, Callable[[Answers], Reader]] = {
     "codes": _code,
     "scale": _point,
     "yes_no": _yes_no,
@@ -269,89 +284,6 @@ def _context(instrument: Instrument, name: str, wanted: Context, value: Any) -> 
     )
 
 
-# ---- rules: true, false or unknown ----------------------------------------------------------------------
-
-
-def truth(rule: Rule, scope: Scope) -> Truth:
-    """Judge a rule after Kleene: a blank is unknown, and unknown stays unknown unless it cannot matter."""
-    if rule.all:
-        return _every(truth(part, scope) for part in rule.all)
-    if rule.any:
-        return _some(truth(part, scope) for part in rule.any)
-    if rule.negated:
-        inner = truth(rule.negated, scope)
-        return None if inner is None else not inner
-    if rule.count:
-        assert rule.where is not None
-        met = [compared(rule.where, scope.values[ref]) for ref in rule.count if ref not in scope.not_applicable]
-        sure = sum(one is True for one in met)
-        return _between(rule, sure, sure + sum(one is None for one in met))
-    if rule.sum:
-        return _share(rule, [scope.values[ref] for ref in rule.sum])
-    if rule.answered:
-        return all(scope.values[ref] is not None for ref in rule.answered)
-    if rule.not_applicable:
-        return rule.not_applicable in scope.not_applicable
-    if rule.context_given:
-        return scope.context.get(rule.context_given) is not None
-    if rule.context:
-        value = scope.context.get(rule.context)
-        bare = rule.at_least is None and rule.at_most is None and rule.equals is None
-        return value if bare else compared(rule, value)
-    assert rule.of is not None
-    return compared(rule, scope.values[rule.of])
-
-
-def _every(parts: Iterator[Truth]) -> Truth:
-    answer: Truth = True
-    for part in parts:
-        if part is False:
-            return False
-        if part is None:
-            answer = None
-    return answer
-
-
-def _some(parts: Iterator[Truth]) -> Truth:
-    answer: Truth = False
-    for part in parts:
-        if part is True:
-            return True
-        if part is None:
-            answer = None
-    return answer
-
-
-def compared(by: Rule | Where, value: Any) -> Truth:
-    if value is None:
-        return None
-    if by.at_least is not None:
-        return bool(value >= by.at_least)
-    if by.at_most is not None:
-        return bool(value <= by.at_most)
-    return bool(value == by.equals)
-
-
-def _between(rule: Rule, least: int, most: int) -> Truth:
-    """The comparison of a number that is known to lie between two."""
-    low, high = compared(rule, least), compared(rule, most)
-    if rule.equals is not None:
-        return (least == rule.equals) if least == most else (None if least <= _int(rule.equals) <= most else False)
-    return low if low == high else None
-
-
-def _int(code: Any) -> int:
-    return int(code)
-
-
-def _share(rule: Rule, values: list[Any]) -> Truth:
-    """At least a percentage of the maximum, in whole numbers: 60% of 75 is 45, never 44.999."""
-    assert rule.percent_at_least is not None and rule.maximum is not None
-    if any(value is None for value in values):
-        return None
-    return bool(100 * sum(values) >= rule.percent_at_least * rule.maximum)
-
-
 # ---- what is asked --------------------------------------------------------------------------------------
 
 
@@ -363,12 +295,12 @@ def effective(instrument: Instrument, given: Given, context: Mapping[str, Any]) 
         return scope, frozenset()
     raw = Scope(given.values, context, given.not_applicable)
     skipped, idle = set(), set(given.not_applicable)
-    for item in instrument.branches:
-        if item.not_applicable_if and truth(item.not_applicable_if, raw):
+    for item, asked_if, idle_if in _gates(instrument):
+        if idle_if and idle_if(raw):
             idle.add(item.id)
             scope.values[item.id] = None
-        if item.asked_if:
-            asked = truth(item.asked_if, raw)
+        if asked_if:
+            asked = asked_if(raw)
             if asked is False:
                 skipped.add(item.id)
             if asked is False and (item.overrides or given.values[item.id] is None):
@@ -379,6 +311,16 @@ def effective(instrument: Instrument, given: Given, context: Mapping[str, Any]) 
     return scope, frozenset(skipped)
 
 
+@lru_cache(maxsize=512)
+def _gates(instrument: Instrument) -> tuple[tuple[Item, Judge | None, Judge | None], ...]:
+    """Each item that may be skipped or may not apply, with its two conditions ready to judge."""
+    return tuple((item, _judged(item.asked_if), _judged(item.not_applicable_if)) for item in instrument.branches)
+
+
+def _judged(rule: Rule | None) -> Judge | None:
+    return None if rule is None else judge(rule)
+
+
 def is_asked(instrument: Instrument, item_id: str, answers: Mapping[str, Any], context: Any = None) -> Truth:
     """Is this item asked, given the answers so far ({item id: raw answer})? None while its gate is unanswered."""
     item = instrument.item(item_id)
@@ -386,9 +328,9 @@ def is_asked(instrument: Instrument, item_id: str, answers: Mapping[str, Any], c
         return True
     given, _ = read_leniently(instrument, answers)
     scope = Scope(given.values, read_context(instrument, context), given.not_applicable)
-    if item.not_applicable_if and truth(item.not_applicable_if, scope):
+    if item.not_applicable_if and judge(item.not_applicable_if)(scope):
         return False
-    return truth(item.asked_if, scope) if item.asked_if else True
+    return judge(item.asked_if)(scope) if item.asked_if else True
 
 
 def next_item(instrument: Instrument, answers: Mapping[str, Any], context: Any = None) -> Item | None:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from keel.domain import answers as reading
-from keel.domain.answers import Given, Scope, Value, compared, truth
+from keel.domain.answers import Given
 from keel.domain.instrument import (
     AnyStep,
     Bands,
@@ -40,6 +40,7 @@ from keel.domain.instrument import (
     Truth,
     Valued,
 )
+from keel.domain.rules import Judge, Scope, Value, compared, judge
 
 Number = int | float
 Compute = Callable[[Scope], Any]
@@ -117,7 +118,7 @@ def score(instrument: Instrument, items: Any, context: Any = None) -> ScoreResul
         missing=_missing(instrument, scope, given, skipped),
         declined=tuple(i.id for i in instrument.items if i.id in given.declined),
         not_applicable=tuple(i.id for i in instrument.items if i.id in scope.not_applicable),
-        warnings=tuple(w.says for w in instrument.warnings if truth(w.rule, scope)),
+        warnings=tuple(says for warns, says in _warnings(instrument) if warns(scope)),
         alerts=_flags(instrument, scope, finished=True, skipped=skipped),
     )
 
@@ -156,9 +157,8 @@ _RANK = {"urgent": 0, "notify": 1, "unknown": 2}
 def _flags(instrument: Instrument, scope: Scope, *, finished: bool, skipped: frozenset[str]) -> tuple[SafetyFlag, ...]:
     """One flag per item or group of items: the most urgent that fires, else unknown where a blank hides it."""
     found: dict[tuple[str, ...], SafetyFlag] = {}
-    for safety in instrument.safety:
-        items = safety.items()
-        fires = truth(_safety_rule(safety), scope)
+    for safety, items, judged in _safety(instrument):
+        fires = judged(scope)
         level = safety.level if fires else "unknown"
         if fires is False or (fires is None and (not finished or skipped.issuperset(items))):
             continue
@@ -171,16 +171,19 @@ def _flags(instrument: Instrument, scope: Scope, *, finished: bool, skipped: fro
     return tuple(sorted(found.values(), key=lambda flag: _RANK[flag.level]))
 
 
-@lru_cache(maxsize=1024)
-def _one_item_rule(item: str, at_least: Number) -> Rule:
-    return Rule(of=item, at_least=at_least)
+@lru_cache(maxsize=512)
+def _safety(instrument: Instrument) -> tuple[tuple[Safety, tuple[str, ...], Judge], ...]:
+    """Each safety item with the items it stands on and its condition, ready to judge."""
+    return tuple((safety, safety.items(), judge(_safety_rule(safety))) for safety in instrument.safety)
 
 
 def _safety_rule(safety: Safety) -> Rule:
-    if safety.rule is not None:
-        return safety.rule
-    assert safety.item is not None and safety.at_least is not None
-    return _one_item_rule(safety.item, safety.at_least)
+    return safety.rule or Rule(of=safety.item, at_least=safety.at_least)
+
+
+@lru_cache(maxsize=512)
+def _warnings(instrument: Instrument) -> tuple[tuple[Judge, str], ...]:
+    return tuple((judge(warning.rule), warning.says) for warning in instrument.warnings)
 
 
 def _silent(items: tuple[str, ...]) -> str:
@@ -226,22 +229,30 @@ def _reversed(ends: Number) -> Callable[[Any], Any]:
 
 def _terms(step: Terms, instrument: Instrument) -> Callable[[Scope], list[Any] | None]:
     """The changed codes of a step, blanks as None; None altogether while it is unknown whether to reverse."""
-    plain = changes(step, instrument, reverse=False)
-    turned = changes(step, instrument, reverse=True)
-    rule = step.reversed_if
+    plain = _pairs(changes(step, instrument, reverse=False))
+    turned = _pairs(changes(step, instrument, reverse=True))
+    if step.reversed_if is None:
+        return turned
+    turn_if = judge(step.reversed_if)
 
     def read(scope: Scope) -> list[Any] | None:
+        turn = turn_if(scope)
+        return None if turn is None else turned(scope) if turn else plain(scope)
+
+    return read
+
+
+def _pairs(pairs: list[tuple[str, Change]]) -> Callable[[Scope], list[Any]]:
+    refs = [ref for ref, _ in pairs]
+    changed = [(place, change) for place, (_, change) in enumerate(pairs) if change is not None]
+
+    def read(scope: Scope) -> list[Any]:
         values = scope.values
-        pairs = turned
-        if rule is not None:
-            turn = truth(rule, scope)
-            if turn is None:
-                return None
-            pairs = turned if turn else plain
-        return [
-            value if change is None or value is None else change(value)
-            for value, change in [(values[ref], change) for ref, change in pairs]
-        ]
+        codes: list[Any] = [values[ref] for ref in refs]
+        for place, change in changed:
+            if codes[place] is not None:
+                codes[place] = change(codes[place])
+        return codes
 
     return read
 
@@ -281,7 +292,8 @@ def _percent(step: Percent, instrument: Instrument) -> Compute:
 
 
 def _count(step: Count, instrument: Instrument) -> Compute:
-    return _whole(step, instrument, lambda codes: sum(bool(compared(step.where, code)) for code in codes))
+    meets = compared(step.where)
+    return _whole(step, instrument, lambda codes: sum(bool(meets(code)) for code in codes))
 
 
 def _largest(step: Largest, instrument: Instrument) -> Compute:
@@ -292,15 +304,14 @@ def _largest(step: Largest, instrument: Instrument) -> Compute:
 def _prorated(step: Prorated, instrument: Instrument) -> Compute:
     read = _terms(step, instrument)
     n = len(step.of)
+    other = step.allow_if and judge(step.allow_if.rule)
 
     def compute(scope: Scope) -> Any:
         codes = read(scope)
         if codes is None:
             return None
         answered = [code for code in codes if code is not None]
-        allow = step.allow
-        if step.allow_if and truth(step.allow_if.rule, scope):
-            allow = step.allow_if.allow
+        allow = step.allow_if.allow if step.allow_if and other and other(scope) else step.allow
         if not answered or n - len(answered) > allow:
             return None
         return sum(answered) if len(answered) == n else sum(answered) * n / len(answered)
@@ -342,15 +353,17 @@ def _ratio(step: Ratio, instrument: Instrument) -> Compute:
 
 
 def _truth(step: Truth, instrument: Instrument) -> Compute:
-    return lambda scope: truth(step.rule, scope)
+    return judge(step.rule)
 
 
 def _cases(step: Cases, instrument: Instrument) -> Compute:
+    cases = [(judge(case.rule), case.gives) for case in step.cases]
+
     def compute(scope: Scope) -> Any:
-        for case in step.cases:
-            met = truth(case.rule, scope)
+        for judged, gives in cases:
+            met = judged(scope)
             if met is not False:
-                return case.gives if met else None
+                return gives if met else None
         return step.otherwise
 
     return compute

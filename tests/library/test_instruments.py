@@ -18,59 +18,6 @@ EXAMPLES = [
     for n, example in enumerate(one.examples, 1)
 ]
 
-# What ../shared/contract.md fixes: other programs ask for these by name.
-CONTRACT = (
-    "phq-9",
-    "phq-8",
-    "phq-2",
-    "gad-7",
-    "qids-sr16",
-    "madrs",
-    "grid-hamd-17",
-    "ham-a",
-    "bdi-ii",
-    "stai-s",
-    "stai-t",
-    "hads",
-    "zung-sds",
-    "caps-5",
-    "pcl-5",
-    "lec-5",
-    "c-ssrs-screener",
-    "c-ssrs-since-last-visit",
-    "sheehan-sds",
-    "wsas",
-    "who-5",
-    "swls",
-    "whodas-12",
-    "whodas-36",
-    "eq-5d-5l",
-    "promis-global-10",
-    "wai-sr",
-    "wai-s",
-    "star-p",
-    "star-c",
-    "ceq-credibility",
-    "meq30",
-    "ceq-challenging",
-    "piq",
-    "piq-28",
-    "ebi",
-    "edi",
-    "pps",
-    "asc-11",
-    "ace-10",
-    "ctq-sf",
-    "bfi-2-s-openness",
-    "asrm",
-    "msm",
-    "mdq",
-    "pq-16",
-    "audit",
-    "audit-c",
-    "dast-10",
-)
-
 
 def flagged(result: ScoreResult) -> set[str]:
     return {f"{'+'.join(flag.items)}:{flag.level}" for flag in result.alerts}
@@ -122,3 +69,63 @@ def test_wording_is_never_inside_a_definition_by_permission_only() -> None:
     for one in instruments().values():
         if one.licence.kind == "P":
             assert all(len(item.label) <= 60 for item in one.items), one.id
+
+
+# The names of scores that other programs read (../shared/contract.md); with every context given.
+CONTRACT_SCORES = {
+    "phq-9": "total band algorithm item9_flag n_missing prorated_total",
+    "phq-8": "total band",
+    "phq-2": "total positive",
+    "gad-7": "total band positive n_missing prorated_total",
+    "qids-sr16": "total sleep appetite_weight psychomotor band remission item12_flag",
+    "madrs": "total band pct_reduction response remission_le10 remission_le12",
+    "grid-hamd-17": "total pct_reduction response remission_le7 remission_griffiths2016",
+    "ham-a": "total psychic somatic",
+    "bdi-ii": "total band",
+    "stai-s": "total prorated_total",
+    "stai-t": "total prorated_total",
+    "hads": "anxiety depression total anxiety_band depression_prorated",
+    "zung-sds": "raw index",
+    "caps-5": "total n_symptoms B C D E criterion_G dx dissociative_subtype drop clin_sig_le8 mapp_responder_ge10"
+    " mapp_remission reliable_change_13",
+    "pcl-5": "total B C D E n_missing cut31 cut33 provisional_dx clin_sig_le28 reliable_change_15",
+    "c-ssrs-screener": "risk complete",
+    "sheehan-sds": "total any_ge5 n_missing",
+    "wsas": "total max",
+    "who-5": "raw percent low_le50",
+    "swls": "total band",
+    "whodas-12": "simple_0_48 simple_12_60 complex_0_100 n_missing",
+    "whodas-36": "D1 D2 D3 D4 D5 D6 total_complex denominator",
+    "eq-5d-5l": "profile lss lfs index",
+    "promis-global-10": "gph_raw gph_t gmh_raw gmh_t pain_recoded",
+    "wai-sr": "task bond goal total",
+    "wai-s": "task bond goal total",
+    "star-p": "total",
+    "star-c": "total",
+    "ceq-credibility": "credibility_sum credibility_mean expectancy_sum",
+    "meq30": "mystical_pct positive_mood_pct time_space_pct ineffability_pct total_pct complete_mystical",
+    "ceq-challenging": "total_pct grief_pct fear_pct death_pct insanity_pct isolation_pct physical_pct paranoia_pct",
+    "piq": "total_mean avoidance_maladaptive_mean goals_adaptive_mean",
+    "piq-28": "total_mean avoidance_maladaptive_mean goals_adaptive_mean",
+    "ebi": "sum mean",
+    "edi": "mean",
+    "pps": "total",
+    "asc-11": "unity spiritual bliss insight disembodiment impaired_control anxiety complex_imagery elementary_imagery"
+    " synesthesia changed_meaning",
+    "ace-10": "total ge4 min_possible max_possible",
+    "ctq-sf": "emotional_abuse physical_abuse sexual_abuse emotional_neglect physical_neglect validity_raw_sum"
+    " minimisation_count",
+    "bfi-2-s-openness": "open_mindedness_mean",
+    "asrm": "total positive",
+    "msm": "total band",
+    "mdq": "symptom_count positive",
+    "pq-16": "symptoms distress ge6",
+    "audit": "total audit_c dependence problems ge8",
+    "audit-c": "total positive",
+    "dast-10": "total band",
+}
+
+
+@pytest.mark.parametrize("id", CONTRACT_SCORES)
+def test_the_names_that_others_read_are_there(id: str) -> None:
+    assert set(CONTRACT_SCORES[id].split()) <= set(instrument(id).score_names())
