@@ -11,10 +11,10 @@ from keel.actions.visits import hold, protocol_of, today_at
 from keel.domain import access
 from keel.domain.course import Course, DosingDay, fold
 from keel.domain.dose import Amount, amount
+from keel.domain.dose_rules import Given, check_dose
 from keel.domain.errors import Reason, Refused, refuse
 from keel.domain.events import Actor, new_id
 from keel.domain.jurisdiction import least_minutes
-from keel.domain.protocol import Given, check_dose
 from keel.domain.session import after
 from keel.domain.visit import arm_of, readiness
 from keel.domain.vitals import check_vitals

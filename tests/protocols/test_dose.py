@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keel.domain.dose import Amount, Mg, MgPer70Kg, Ug, amount
+from keel.domain.dose_rules import Given, check_dose
 from keel.domain.errors import Refused
-from keel.domain.protocol import Given, check_dose
 from keel.library.protocol_files import protocol
 
 PSILOCYBIN, MDMA, LSD = "psilocybin-anhydrous", "mdma-hcl", "lsd-freebase-equivalent"
