@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special  # not scipy.stats, which takes longer to import than a model to fit
 
 from keel.outcomes.covariance import Array
 from keel.outcomes.robust import Sandwich
@@ -81,8 +81,8 @@ def estimates(by: Inference, contrasts: Array, *, confidence: float = 0.95) -> l
     se = np.sqrt(np.einsum("cp,pq,cq->c", contrasts, by.vcov, contrasts, optimize=True))
     df = degrees_of_freedom(by, contrasts)
     t = value / se
-    p = 2 * stats.t.sf(np.abs(t), df)
-    half = stats.t.ppf((1 + confidence) / 2, df) * se
+    p = 2 * special.stdtr(df, -np.abs(t))
+    half = special.stdtrit(df, (1 + confidence) / 2) * se
     columns = np.column_stack([value, se, df, t, p, value - half, value + half])
     return [Estimate(*row) for row in columns.tolist()]
 
@@ -119,7 +119,7 @@ def joint_test(by: Inference, contrasts: Array) -> JointTest:
     involved = (contrasts != 0).any(0)
     df = float(by.residual_df if by.method == "residual" else by.coefficient_df[involved].min())
     f = _wald(by, contrasts) / len(contrasts)
-    return JointTest(len(contrasts), df, f, float(stats.f.sf(f, len(contrasts), df)))
+    return JointTest(len(contrasts), df, f, float(special.fdtrc(len(contrasts), df, f)))
 
 
 def _independent(contrasts: Array) -> Array:
@@ -150,7 +150,7 @@ def _fai_cornelius(by: Inference, contrasts: Array) -> JointTest:
         gradient = _quadratic(by, rotated)
         each = 2 * variance**2 / np.einsum("ck,kl,cl->c", gradient, by.theta_covariance, gradient)
     df = _pooled(each)
-    return JointTest(len(each), df, f, float(stats.f.sf(f, len(each), df)))
+    return JointTest(len(each), df, f, float(special.fdtrc(len(each), df, f)))
 
 
 def _pooled(each: Array) -> float:
@@ -180,4 +180,4 @@ def _kenward_roger(by: Inference, contrasts: Array) -> JointTest:
     v = 2 / c * (1 + c1 * b) / ((1 - c2 * b) ** 2 * (1 - c3 * b))
     m = 4 + (c + 2) / (c * v / (2 * e * e) - 1)
     f = m / (e * (m - 2)) * _wald(by, contrasts) / c
-    return JointTest(c, m, f, float(stats.f.sf(f, c, m)))
+    return JointTest(c, m, f, float(special.fdtrc(c, m, f)))

@@ -15,7 +15,6 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
 
 from keel.outcomes.covariance import Array, Shape, Structure
 
@@ -384,6 +383,8 @@ def _halve(likelihood: Likelihood, at: Point, direction: Array, decrement: float
 
 
 def _quasi_newton(likelihood: Likelihood, x: Array) -> Array:
+    from scipy import optimize  # slow to import, and hardly ever needed
+
     def value_and_gradient(x: Array) -> tuple[float, Array]:
         at = likelihood.point(x)
         return (1e30, np.zeros_like(x)) if at is None else (at.value, likelihood.slopes(at).gradient)

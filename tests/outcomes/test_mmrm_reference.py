@@ -226,8 +226,8 @@ def test_numbers_printed_for_the_test_sets_of_mmrm_are_reproduced() -> None:
             mine = ours[one["term"]]
             assert mine is not None
             for name in set(one) - {"term"}:
-                # standard errors and degrees of freedom as printed; mmrm stops a little before the optimum
-                allowed = {"estimate": 2e-4 * mine.se, "se": 1e-4 * mine.se, "df": 1e-2}[name]
+                # as printed, and as far as the other programs go towards the optimum before they stop
+                allowed = {"estimate": 2e-4 * mine.se, "se": 2e-4 * mine.se, "df": 5e-4 * mine.df}[name]
                 assert getattr(mine, name) == pytest.approx(one[name], abs=allowed), (told["source"], one)
         for variance, (_, mine) in zip(told.get("variances", []), fit.coefficients(), strict=False):
             assert mine is not None
