@@ -28,7 +28,7 @@ def reference(name: str) -> dict[str, Any]:
 
 
 @cache
-def simulated(name: str, weeks: tuple[float, ...] = (1, 2, 4, 8, 12, 26)) -> pl.DataFrame:
+def simulated(name: str, weeks: tuple[float, ...] = (1, 2, 4, 8, 12, 26, 39, 52)) -> pl.DataFrame:
     table = read_table(ROOT / "tests" / "reference" / "data" / name)
     visits = sorted(set(table["visit"]))
     week = pl.col("visit").replace_strict(visits, weeks[: len(visits)], return_dtype=pl.Float64)
@@ -39,7 +39,7 @@ def label(one: dict[str, Any]) -> str:
     return "-".join(str(one[key]) for key in ("data", "covariance", "method") if key in one)
 
 
-@pytest.mark.parametrize("told", reference("gls")["fits"], ids=label)
+@pytest.mark.parametrize("told", [*reference("gls")["fits"], *reference("gls_1000x8")["fits"]], ids=label)
 def test_gls_finds_the_same_model(told: dict[str, Any]) -> None:
     spatial = told["covariance"] == "sp_exp"
     fit = fit_mmrm(
