@@ -24,6 +24,7 @@ class Record:
     entries: list[dict[str, Any]] = field(default_factory=list)
     posts: int = 0
     mood: str = "well"
+    refuses: str = "refuse me"
     forms: list[str] = field(default_factory=list)
 
     def ids(self) -> list[str]:
@@ -37,7 +38,8 @@ class Record:
             return 503, None
         if self.mood == "hotel":
             return 200, {"hello": "guest"}
-        if entry["payload"] == "refuse me":
+        value = entry["payload"].get("value") if isinstance(entry["payload"], dict) else entry["payload"]
+        if value == self.refuses:
             reasons = [{"what": "The note was not recorded", "why": "the session is closed", "mend": "Reopen it"}]
             return 409, {"status": "refused", "reasons": reasons}
         status = "already" if entry["id"] in self.ids() else "recorded"
@@ -368,6 +370,16 @@ def test_an_item_that_does_not_apply_is_not_asked(device: Any, site: str, record
     assert "Question 3 of 4" in page.locator("[data-how-far]").inner_text()
     page.get_by_role("button", name="Back").click()
     assert "two" in question(page)
+
+
+def test_a_refusal_is_shown_with_its_reason_until_the_person_removes_it(device: Any, site: str, record: Record) -> None:
+    record.refuses = "2"
+    page = open_form(device, site)
+    page.get_by_role("radio", name="On more than half the days").check()
+    page.get_by_text("The note was not recorded: the session is closed. Reopen it.").wait_for()
+    page.get_by_text("Something was not taken: see below.").wait_for()
+    page.get_by_role("button", name="Remove it from this device").click()
+    page.get_by_text("The note was not recorded").wait_for(state="detached")
 
 
 def test_help_is_in_reach_on_every_question(device: Any, site: str) -> None:

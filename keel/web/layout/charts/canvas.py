@@ -234,10 +234,8 @@ class Canvas:
     def _paint(self, kind: str, tint: str) -> str:
         if kind.endswith(" c-halo"):
             plain = self._paint(kind.removesuffix(" c-halo"), tint)
-            return (
-                plain.replace('class="', 'class="c-halo ', 1)
-                + ' stroke="#ffffff" stroke-width="3" paint-order="stroke"'
-            )
+            # No attributes for paper: the PDF writer would paint the halo over the letters instead of behind them.
+            return plain.replace('class="', 'class="c-halo ', 1)
         if kind in _TINTED:
             ink = MEASURES.get(tint) or TONES.get(tint) or TONES["action"]
             family = "m" if tint in MEASURES else "t"
