@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import available_timezones
 
+from django.db import transaction
+
 from keel.actions.door import action
 from keel.domain import access
 from keel.domain.errors import refuse
@@ -102,3 +104,12 @@ def _check_role(staff: str, site: str, role: str) -> None:
             "a blinded rater holds no other role at the same site",
             "Revoke the other role first, or let somebody else rate",
         )
+
+
+@action("admit_staff")
+def admit_with_role(*, email: str, name: str, password: str, site: str, role: str, by: Actor, at: datetime) -> str:
+    """Admit a member of staff with a first role: both stand, or neither."""
+    with transaction.atomic():
+        staff = admit(email=email, name=name, password=password, by=by, at=at)
+        grant(staff=staff, site=site, role=role, by=by, at=at)
+    return staff

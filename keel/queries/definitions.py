@@ -6,6 +6,7 @@ import os
 from functools import lru_cache
 
 from keel.domain.consent import Document
+from keel.domain.errors import Refused
 from keel.domain.instrument import Instrument
 from keel.domain.protocol import Protocol
 from keel.library import instrument_files, shelf
@@ -76,3 +77,11 @@ def _document(id: str, name: str) -> Document:
 def sha256(kind: str, id: str, version: int) -> str:
     """The fingerprint of the file that a definition was adopted from."""
     return str(DefinitionRow.objects.get(id=f"{kind}/{id}/{version}").sha256)
+
+
+def title(instrument_id: str) -> str:
+    """The title of an instrument; its id where the shelf does not hold it."""
+    try:
+        return instrument(instrument_id).title
+    except Refused:
+        return instrument_id

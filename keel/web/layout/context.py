@@ -11,7 +11,12 @@ from django.urls import reverse
 from keel.domain import access
 
 # (what of domain/access.py, name of the page, words in the menu): one line here puts a page into the menu.
-MENU: tuple[tuple[str, str, str], ...] = ()
+MENU: tuple[tuple[str, str, str], ...] = (
+    ("see_caseload", "caseload", "Caseload"),
+    ("see_calendar", "calendar", "Calendar"),
+    ("see_study", "study_index", "Studies"),
+    ("see_team", "team", "Team"),
+)
 
 
 def page(request: HttpRequest) -> dict[str, Any]:
