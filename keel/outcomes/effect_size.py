@@ -8,7 +8,7 @@ Between two groups (m mean, s standard deviation, n people; 1 treated, 2 control
     MD      m1 − m2,                 v = s1²/n1 + s2²/n2
     d       (m1 − m2)/s_p,           s_p² = ((n1−1)s1² + (n2−1)s2²)/(n1+n2−2);  v = 1/n1 + 1/n2 + d²/(2(n1+n2))
     SMD     g = J(n1+n2−2)·d         (Hedges), v = 1/n1 + 1/n2 + g²/(2(n1+n2))
-    SMD-D   the same g with the variance of the uncorrected d, 1/n1 + 1/n2 + d²/(2(n1+n2)) (some databases print this)
+    SMD-D   (1 − 3/(4(n1+n2−2)−1))·d, variance of the uncorrected d: 1/n1 + 1/n2 + d²/(2(n1+n2))  (as some databases print)
     SMD1    J(n2−1)·(m1 − m2)/s2     (Glass, the control group's s), v = 1/n1 + 1/n2 + Δ²/(2 n2)
 Within one group (before 1, after 2; r their correlation)
     MC      m1 − m2,                 v = (s1² + s2² − 2 r s1 s2)/n
@@ -19,7 +19,7 @@ Two proportions (a of n1, c of n2; half is added to all four cells of a study wi
     OR      log(a d/(b c)),          v = 1/a + 1/b + 1/c + 1/d
     RD      a/n1 − c/n2,             v = p1(1−p1)/n1 + p2(1−p2)/n2
 One proportion: PR x/n, PLO log(x/(n−x)).  One correlation: ZCOR atanh r, v = 1/(n−3).
-J(m) = Γ(m/2)/(√(m/2) Γ((m−1)/2)), exact (not 1 − 3/(4m−1)).
+J(m) = Γ(m/2)/(√(m/2) Γ((m−1)/2)), exact (but in SMD-D).
 
 Sources: Hedges 1981 (doi:10.3102/10769986006002107); Morris 2008 (doi:10.1177/1094428106291059);
 Viechtbauer 2010 (doi:10.18637/jss.v036.i03), whose escalc is the comparison.
@@ -58,7 +58,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
 DEFINITIONS: dict[str, str] = {
     "MD": "difference of means, group 1 minus group 2",
     "SMD": "Hedges' g: difference of means over the pooled SD, times the exact J",
-    "SMD-D": "Hedges' g, exact J, with the sampling variance of the uncorrected d",
+    "SMD-D": "Hedges' g with J ≈ 1 - 3/(4 df - 1) and the sampling variance of the uncorrected d",
     "SMD1": "Glass' delta: difference of means over the SD of group 2, times the exact J",
     "MC": "mean change, first minus second",
     "SMCC": "mean change over the SD of the change, times the exact J",
@@ -168,9 +168,11 @@ def _two_means(measure: str, c: Mapping[str, FloatArray]) -> tuple[FloatArray, F
         glass = small_sample_j(n2 - 1) * difference / c["sd2"]
         return glass, 1 / n1 + 1 / n2 + glass**2 / (2 * n2)
     pooled = np.sqrt(((n1 - 1) * c["sd1"] ** 2 + (n2 - 1) * c["sd2"] ** 2) / (n1 + n2 - 2))
-    hedges = small_sample_j(n1 + n2 - 2) * difference / pooled
-    size = difference / pooled if measure == "SMD-D" else hedges
-    return hedges, 1 / n1 + 1 / n2 + size**2 / (2 * (n1 + n2))
+    d = difference / pooled
+    if measure == "SMD-D":
+        return (1 - 3 / (4 * (n1 + n2 - 2) - 1)) * d, 1 / n1 + 1 / n2 + d**2 / (2 * (n1 + n2))
+    hedges = small_sample_j(n1 + n2 - 2) * d
+    return hedges, 1 / n1 + 1 / n2 + hedges**2 / (2 * (n1 + n2))
 
 
 def _change(measure: str, c: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
