@@ -7,6 +7,7 @@ not known is never good news: a rule that lacks a fact it needs says unknown, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -281,7 +282,8 @@ def _check_override(override: Override, verdict: Verdict) -> None:
 
 
 def _judge_rule(rule: Rule, world: _World) -> Finding:
-    answer = evaluate(rule.when, world.under(rule))
+    world = world.under(rule)
+    answer = evaluate(rule.when, world)
     level, because = Level.CLEAR, f"Not found: {rule.title[:1].lower()}{rule.title[1:]}."
     if answer.is_unknown:
         level, because = Level.UNKNOWN, f"Not known yet. {rule.sentence()}"
@@ -308,8 +310,9 @@ def _judge_rule(rule: Rule, world: _World) -> Finding:
 class _World:
     """A person's facts as rules ask for them. Unknown medicines make every question about medicines unknown."""
 
-    def __init__(self, rules: RuleSet, facts: Facts, rule: Rule | None = None):
-        self.rules, self.facts, self.rule = rules, facts, rule
+    def __init__(self, rules: RuleSet, facts: Facts):
+        self.rules, self.facts = rules, facts
+        self.rule: Rule | None = None
         self.whys: dict[str, str] = {}
         given = facts.known.get("medications")
         self.medicines: tuple[MedicineFact, ...] | None = None
@@ -319,7 +322,10 @@ class _World:
             )
 
     def under(self, rule: Rule) -> _World:
-        return _World(self.rules, self.facts, rule)
+        """The same facts with the limits of one rule."""
+        world = copy(self)
+        world.rule, world.whys = rule, {}
+        return world
 
     def look(self, path: str) -> Answer:
         if path.startswith("limit.") and self.rule is not None:

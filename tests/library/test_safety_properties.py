@@ -1,0 +1,193 @@
+"""What has to hold for every rule, every protocol and every person: unknown never becomes clear."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from keel.domain.errors import Refused
+from keel.domain.fact import FactKind, read_facts
+from keel.domain.safety import Level, RuleSet, judge
+from keel.library import rule_files
+
+DAY = date(2026, 3, 10)
+PROTOCOLS = rule_files.protocol_ids()
+CATALOGUE = rule_files.catalogue()
+NAMES = ("lithium", "sertraline", "Prozac", "phenelzine", "quetiapine", "ibuprofen", "levothyroxine", "Gloriazepan")
+# Figures on both sides of every limit there is, and on it.
+NEAR = {
+    "age_years": (17, 18, 20, 21, 64, 65, 66, 74, 75, 76, 80, 81),
+    "weight_kg": (47, 48, 49, 50, 70, 130),
+    "height_cm": (150, 175, 200),
+    "qtcf_ms": (400, 450, 451, 455, 460, 461),
+    "scales.grid-hamd-17": (10, 16, 17, 18, 30),
+    "scales.madrs": (10, 19, 20, 27, 28, 40),
+    "scales.caps-5": (20, 27, 28, 34, 35, 60),
+    "scales.ham-a": (10, 19, 20, 40),
+    "scales.msi-bpd": (2, 6, 7, 10),
+    "failed_treatments": (0, 2, 4, 5),
+    "episode_months": (1, 2, 3, 24, 25),
+}
+days = st.integers(0, 60).map(lambda n: (DAY - timedelta(days=n)).isoformat())
+
+
+def values(kind: FactKind) -> st.SearchStrategy[Any]:
+    match kind.kind:
+        case "flag":
+            return st.booleans()
+        case "choice":
+            return st.sampled_from(kind.choices)
+        case "choices":
+            return st.lists(
+                st.sampled_from(["mdd", "trd", "ptsd", "gad", "cancer", "alcohol_use_disorder", "schizophrenia"]),
+                max_size=4,
+            )
+        case "number":
+            return st.sampled_from(NEAR.get(kind.name, (kind.least or 0, 30, kind.most or 100)))
+        case "readings":
+            reading = st.builds(
+                lambda s, d, on: {"systolic_mmhg": s, "diastolic_mmhg": d, "on": on},
+                st.sampled_from([110, 139, 140, 141, 180]),
+                st.sampled_from([70, 90, 91, 105]),
+                days,
+            )
+            return st.lists(reading, min_size=1, max_size=5)
+    medicine = st.builds(
+        lambda name, stopped: {"name": name} | ({"stopped_on": stopped} if stopped else {}),
+        st.sampled_from(NAMES),
+        st.none() | days,
+    )
+    return st.lists(medicine, max_size=3)
+
+
+@st.composite
+def people(draw: st.DrawFn) -> dict[str, Any]:
+    """Somebody of whom everything is known, by flat names; the screener's own skip rule is kept."""
+    facts = {name: draw(values(kind)) for name, kind in CATALOGUE.items()}
+    if not facts["suicidality.q2"]:
+        facts.update({f"suicidality.{item}": False for item in ("q3", "q4", "q5")})
+    return facts
+
+
+def nested(flat: dict[str, Any]) -> dict[str, Any]:
+    raw: dict[str, Any] = {}
+    for name, given_value in flat.items():
+        group, _, leaf = name.partition(".")
+        if leaf:
+            raw.setdefault(group, {})[leaf] = given_value
+        else:
+            raw[name] = given_value
+    return raw
+
+
+def levels(rules: RuleSet, flat: dict[str, Any], guard: str) -> dict[str, Level]:
+    verdict = judge(rules, read_facts(nested(flat), rules.catalogue, on=DAY, guard=guard), guard=guard)
+    return {f.rule: f.level for f in verdict.findings}
+
+
+def heeded(rules: RuleSet) -> dict[str, set[str]]:
+    """By rule, the facts that it heeds when told and does not ask for."""
+    return {r.id: {name for question, name in r.when.named if question in ("reported", "known")} for r in rules.rules}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    person=people(), hidden=st.sets(st.sampled_from(sorted(CATALOGUE))), guard=st.sampled_from(["admit", "give_dose"])
+)
+def test_learning_more_settles_and_never_overturns(
+    protocol: str, person: dict[str, Any], hidden: set[str], guard: str
+) -> None:
+    """Never clear when a needed fact is missing; a stop never turns clear by another fact becoming known.
+
+    Hide any facts: a rule that is still clear, caution or stop says the same when they are known, for every person.
+    """
+    rules = rule_files.rules_for(protocol)
+    less = {name: told for name, told in person.items() if name not in hidden}
+    not_asked = heeded(rules)
+    after = levels(rules, person, guard)
+    for rule, level in levels(rules, less, guard).items():
+        if rule in after and level is not Level.UNKNOWN and not (not_asked.get(rule, set()) & hidden):
+            assert after[rule] is level, rule
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_of_somebody_unknown_nothing_is_clear(protocol: str) -> None:
+    verdict = judge(rule_files.rules_for(protocol), read_facts({}, CATALOGUE, on=DAY))
+    assert verdict.level is Level.UNKNOWN
+    asking = [f for f in verdict.findings if f.level is Level.UNKNOWN]
+    assert all(f.missing and all(m.supplied_by for m in f.missing) for f in asking)
+
+
+def healthy(protocol: str) -> dict[str, Any]:
+    """A person whom nothing speaks against, wherever the facts permit one."""
+    flat: dict[str, Any] = {name: False for name, kind in CATALOGUE.items() if kind.kind == "flag"}
+    flat |= {"support_person": True, "ride_home": True, "can_swallow_capsules": True, "speaks_language": True}
+    flat |= {"age_years": 40, "sex": "female", "weight_kg": 70, "height_cm": 172, "qtcf_ms": 415}
+    flat |= {"pregnancy_test": "negative", "medications": [], "psychedelic_use_last_months": 60}
+    flat |= {"scales.grid-hamd-17": 24, "scales.madrs": 32, "scales.caps-5": 45, "scales.ham-a": 26}
+    indication = {"mapp1": ["ptsd"], "mapp2": ["ptsd"], "mm120-phase-2b": ["gad"], "agrawal-2024": ["mdd", "cancer"]}
+    indication |= {"griffiths-2016": ["mdd", "cancer"], "oregon-adult-psilocybin": []}
+    default = ["trd"] if protocol.startswith("comp") else ["mdd"]
+    flat["diagnoses"] = indication.get(protocol, default)
+    flat["blood_pressure"] = [
+        {"systolic_mmhg": 118 + n, "diastolic_mmhg": 76, "on": f"2026-03-0{1 + n // 2}"} for n in range(4)
+    ]
+    del flat["can_become_pregnant"]
+    return flat
+
+
+# Where the facts leave a number open, nobody is clear before the medical lead gave it.
+OPEN = {"raison-2023": {"qtc", "psychedelic-use"}, "griffiths-2016": {"qtc"}, "carhart-harris-2021": {"severity"}}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_healthy_candidate_is_clear_wherever_the_facts_permit(protocol: str) -> None:
+    found = levels(rule_files.rules_for(protocol), healthy(protocol), "admit")
+    assert {rule for rule, level in found.items() if level is not Level.CLEAR} == OPEN.get(protocol, set())
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_each_fact_that_a_clear_verdict_stood_on_is_needed(protocol: str) -> None:
+    rules = rule_files.rules_for(protocol)
+    flat = healthy(protocol)
+    before = judge(rules, read_facts(nested(flat), rules.catalogue, on=DAY))
+    not_asked = heeded(rules)
+    for finding in before.findings:
+        for fact in finding.used:
+            if finding.level is not Level.CLEAR or fact.name in not_asked.get(finding.rule, set()):
+                continue
+            less = {name: told for name, told in flat.items() if name != fact.name}
+            after = levels(rules, less, "admit")
+            if len(finding.used) == 1 and finding.rule in after:
+                assert after[finding.rule] is Level.UNKNOWN, (finding.rule, fact.name)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from([*sorted({name.split(".")[0] for name in CATALOGUE}), "shoe_size"]), json_values, max_size=6
+    ),
+    st.sampled_from(PROTOCOLS),
+)
+def test_any_json_is_judged_and_never_breaks(raw: dict[str, Any], protocol: str) -> None:
+    verdict = rule_files.screen(protocol, raw, on=DAY)
+    assert verdict.level in (Level.UNKNOWN, Level.STOP)
+    assert verdict.as_json() == rule_files.screen(protocol, raw, on=DAY).as_json()
+
+
+@pytest.mark.parametrize("raw", [None, [], 3, "facts"])
+def test_what_is_no_object_of_facts_is_refused(raw: object) -> None:
+    with pytest.raises(Refused, match="facts by name"):
+        rule_files.screen("davis-2021", raw, on=DAY)
