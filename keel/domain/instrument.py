@@ -135,16 +135,21 @@ class Rule(Part):
             raise ValueError("`sum` needs `percent_at_least` and `maximum`")
         return self
 
-    def refs(self) -> Iterator[str]:
+    def parts(self) -> Iterator[Rule]:
+        """This rule and every rule inside it."""
+        yield self
         for rule in (*self.all, *self.any, *((self.negated,) if self.negated else ())):
-            yield from rule.refs()
-        yield from (*self.count, *self.sum, *self.answered)
-        yield from (ref for ref in (self.of, self.not_applicable) if ref)
+            yield from rule.parts()
+
+    def refs(self) -> Iterator[str]:
+        """The items and scores that it looks at."""
+        for rule in self.parts():
+            yield from (*rule.count, *rule.sum, *rule.answered)
+            yield from (ref for ref in (rule.of, rule.not_applicable) if ref)
 
     def contexts(self) -> Iterator[str]:
-        for rule in (*self.all, *self.any, *((self.negated,) if self.negated else ())):
-            yield from rule.contexts()
-        yield from (name for name in (self.context, self.context_given) if name)
+        for rule in self.parts():
+            yield from (name for name in (rule.context, rule.context_given) if name)
 
 
 class Where(Part):

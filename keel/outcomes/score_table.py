@@ -55,11 +55,13 @@ Expr = pl.Expr
 
 @dataclass(frozen=True)
 class Sight:
-    """What an expression sees: values by name, whether an item does not apply, and the context."""
+    """What an expression sees: values by name, whether an item does not apply, the context, and counts of items that
+    meet a condition (counted once, however many rules ask)."""
 
     value: Callable[[str], Expr]
-    idle: Callable[[str], Expr]
+    idle: Callable[[str], Expr | None]
     context: Callable[[str], Expr]
+    counts: Callable[[tuple[str, ...], Where], tuple[Expr, Expr]]
 
 
 def score_table(
@@ -81,36 +83,55 @@ def score_table(
             where=instrument.id,
         )
     prepared = _prepared(instrument, frame, named)
+    prepared = prepared.with_columns(_counts(instrument, prepared))
+    bad = prepared["bad"]
+    shown = [step.name for step in instrument.steps if step.show and _told(step, prepared)]
+    shown += [band.gives for band in instrument.bands if band.gives]
     lazy = prepared.lazy()
-    for item in instrument.branches:
-        lazy = lazy.with_columns(_effective(item).alias(f"e:{item.id}"), _idle(item).alias(f"n:{item.id}"))
-    shown: list[str] = []
+    for level in _levels(instrument):
+        lazy = lazy.with_columns(*(_scored(step, instrument, prepared).alias(f"s:{step.name}") for step in level))
+    given = [_banded(band).alias(f"s:{band.gives}") for band in instrument.bands if band.gives]
+    done = lazy.with_columns(*given).select(pl.col(f"s:{name}").alias(name) for name in shown).collect()
+    if bad.any():
+        done = done.with_columns(bad).select(pl.when(~pl.col("bad")).then(pl.col(name)).alias(name) for name in shown)
+    return done.with_columns(_faults(instrument, frame, named, bad))
+
+
+def _levels(instrument: Instrument) -> list[list[AnyStep]]:
+    """Steps that stand on each other's scores come one after the other; the others together."""
+    depth: dict[str, int] = {}
+    levels: list[list[AnyStep]] = []
     for step in instrument.steps:
-        absent = step.needs is not None and f"c:{step.needs}" not in prepared.columns
-        expr = pl.lit(None) if absent else STEPS[type(step)](step, instrument)
-        if step.needs is not None and not absent:
-            expr = pl.when(pl.col(f"c:{step.needs}").is_not_null()).then(expr)
-        lazy = lazy.with_columns(expr.alias(f"s:{step.name}"))
-        shown += [step.name] if step.show and not absent else []
-    for band in instrument.bands:
-        if band.gives:
-            lazy = lazy.with_columns(_banded(band).alias(f"s:{band.gives}"))
-            shown.append(band.gives)
-    fine = ~pl.col("bad")
-    done = lazy.select(*(pl.when(fine).then(pl.col(f"s:{name}")).alias(name) for name in shown), "bad").collect()
-    return done.drop("bad").with_columns(_faults(instrument, frame, named, done["bad"]))
+        own = max((depth[ref] + 1 for ref in step.refs() if ref in depth), default=0)
+        depth[step.name] = own
+        levels += [[]] if own == len(levels) else []
+        levels[own].append(step)
+    return levels
+
+
+def _told(step: AnyStep, prepared: pl.DataFrame) -> bool:
+    return step.needs is None or f"c:{step.needs}" in prepared.columns
+
+
+def _scored(step: AnyStep, instrument: Instrument, prepared: pl.DataFrame) -> Expr:
+    if not _told(step, prepared):
+        return pl.lit(None)
+    sight = _sight(instrument, prepared)
+    expr = STEPS[type(step)](step, instrument, sight)
+    return expr if step.needs is None else pl.when(pl.col(f"c:{step.needs}").is_not_null()).then(expr)
 
 
 # ---- columns in -----------------------------------------------------------------------------------------
 
 
 def _prepared(instrument: Instrument, frame: pl.DataFrame, named: Mapping[str, str]) -> pl.DataFrame:
-    """Per item its raw value `r:`, effective value `e:` and whether it does not apply `n:`; contexts `c:`; `bad`."""
+    """Per item its value `e:`, and `n:` where it may not apply; contexts `c:`; whether the row is `bad`."""
     exprs: list[Expr] = []
     bad: list[Expr] = []
     for item in instrument.items:
         value, idle, wrong = _read(item, frame, named[item.id])
-        exprs += [value.alias(f"r:{item.id}"), value.alias(f"e:{item.id}"), idle.alias(f"n:{item.id}")]
+        exprs.append(value.alias(f"e:{item.id}"))
+        exprs += [idle.alias(f"n:{item.id}")] if idle is not None else []
         bad += [wrong] if wrong is not None else []
     for name, wanted in instrument.contexts.items():
         column = CONTEXT + name
@@ -123,42 +144,46 @@ def _prepared(instrument: Instrument, frame: pl.DataFrame, named: Mapping[str, s
             )
         elif wanted.default is not None:
             exprs.append(pl.lit(wanted.default).alias(f"c:{name}"))
-    wrong_at_all = pl.any_horizontal(bad).fill_null(True) if bad else pl.lit(False)
-    return frame.select(*exprs, wrong_at_all.alias("bad"))
+    wrong_at_all = pl.any_horizontal(bad).fill_null(False) if bad else pl.lit(False)
+    raw = frame.select(*exprs, wrong_at_all.alias("bad"))
+    if not instrument.branches:
+        return raw
+    sight = _sight(instrument, raw)
+    gates = [_effective(item, sight).alias(f"e:{item.id}") for item in instrument.branches]
+    gates += [_idle(item, sight).alias(f"n:{item.id}") for item in instrument.branches if item.not_applicable_if]
+    return raw.with_columns(*gates)
 
 
-def _read(item: Item, frame: pl.DataFrame, column: str) -> tuple[Expr, Expr, Expr | None]:
-    """The value of an item's column, whether it does not apply, and whether it is outside its codes."""
-    no = pl.lit(False)
-    kind = item.answers.kind
+def _read(item: Item, frame: pl.DataFrame, column: str) -> tuple[Expr, Expr | None, Expr | None]:
+    """The value of an item's column; whether it does not apply, where a row may say so; whether it is outside its
+    codes (null where it is blank)."""
+    kind, empty = item.answers.kind, pl.lit(None, dtype=_type_of(item.answers))
     if column not in frame.columns or frame.schema[column] == pl.Null:
-        return pl.lit(None, dtype=_type_of(item.answers)), no, None
+        return empty, None, None
     raw, dtype = pl.col(column), frame.schema[column]
     if dtype == pl.String:
-        special = raw.is_in([PREFER_NOT, NOT_APPLICABLE])
-        words = kind in ("choice", "many")
-        fits = raw.is_in(list(item.answers.choices)) if words else no
-        value = pl.when(fits).then(raw) if words else pl.lit(None, dtype=_type_of(item.answers))
-        return value, raw.eq(NOT_APPLICABLE).fill_null(False), raw.is_not_null() & ~special & ~fits
+        words = list(item.answers.choices) if kind in ("choice", "many") else []
+        wrong = ~raw.is_in([*words, PREFER_NOT, NOT_APPLICABLE])
+        value = pl.when(raw.is_in(words)).then(raw) if words else empty
+        return value, raw.eq(NOT_APPLICABLE).fill_null(False), wrong
     if dtype == pl.Boolean and kind == "yes_no":
-        return raw.cast(WHOLE), no, None
+        return raw.cast(WHOLE), None, None
     if isinstance(dtype, pl.List) and kind == "many":
-        inside = raw.list.eval(pl.element().is_in(list(item.answers.choices))).list.all()
-        return raw, no, raw.is_not_null() & ~inside.fill_null(False)
+        return raw, None, ~raw.list.eval(pl.element().is_in(list(item.answers.choices))).list.all()
     if not dtype.is_numeric() or kind in ("choice", "many"):
-        return pl.lit(None, dtype=_type_of(item.answers)), no, raw.is_not_null()
-    fits = _in_codes(item.answers, raw, whole=dtype.is_integer())
-    wrong = raw.is_not_null() & ~fits
-    if dtype.is_integer() and kind != "scale" and dtype in (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16):
-        return raw.cast(WHOLE), no, wrong
-    return pl.when(fits).then(raw).cast(_type_of(item.answers)), no, wrong
+        return empty, None, raw.is_not_null()
+    wrong = ~_in_codes(item.answers, raw, whole=dtype.is_integer())
+    # Small whole numbers are kept as they are: what is outside the codes is set aside with its whole row at the end.
+    if dtype in (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16) and _type_of(item.answers) == WHOLE:
+        return raw.cast(WHOLE), None, wrong
+    return pl.when(~wrong).then(raw).cast(_type_of(item.answers)), None, wrong
 
 
 def _in_codes(answers: Answers, raw: Expr, *, whole: bool) -> Expr:
     if answers.kind == "number":
         return pl.lit(True) if whole else raw.is_finite()
     low, high = answers.low, answers.high
-    between = (raw >= low) & (raw <= high)
+    between = raw.is_between(low, high)
     if answers.kind == "scale":
         return between if whole else between & raw.is_not_nan()
     codes = answers.allowed()
@@ -202,39 +227,66 @@ def _faults(instrument: Instrument, frame: pl.DataFrame, named: Mapping[str, str
     return pl.Series(FAULT, words, dtype=pl.String)
 
 
-def _effective(item: Item) -> Expr:
+def _effective(item: Item, sight: Sight) -> Expr:
     """As `answers.effective`: skipped items take the form's value, items that do not apply take none."""
-    own = pl.col(f"r:{item.id}")
+    own = sight.value(item.id)
     if item.asked_if is not None:
-        asked = rule_expr(item.asked_if, RAW)
+        asked = rule_expr(item.asked_if, sight)
         skip = ~asked if item.overrides else ~asked & own.is_null()
-        own = pl.when(skip.fill_null(False)).then(pl.lit(item.skipped, dtype=_type_of(item.answers))).otherwise(own)
+        own = pl.when(skip).then(pl.lit(item.skipped, dtype=_type_of(item.answers))).otherwise(own)
         if item.overrides:
             own = pl.when(asked.is_not_null()).then(own)
     if item.not_applicable_if is not None:
-        own = pl.when(~rule_expr(item.not_applicable_if, RAW).fill_null(False)).then(own)
+        own = pl.when(~rule_expr(item.not_applicable_if, sight).fill_null(False)).then(own)
     return own
 
 
-def _idle(item: Item) -> Expr:
-    own = pl.col(f"n:{item.id}")
-    return own if item.not_applicable_if is None else own | rule_expr(item.not_applicable_if, RAW).fill_null(False)
+def _idle(item: Item, sight: Sight) -> Expr:
+    assert item.not_applicable_if is not None
+    away, own = rule_expr(item.not_applicable_if, sight).fill_null(False), sight.idle(item.id)
+    return away if own is None else away | own
+
+
+def _sight(instrument: Instrument, prepared: pl.DataFrame) -> Sight:
+    """Items by their values, scores by their columns; an item without a column `n:` applies in every row."""
+    ids = {item.id for item in instrument.items}
+    columns = set(prepared.columns)
+    counted = {asked: f"k:{place}" for place, asked in enumerate(_asked_counts(instrument))}
+
+    def counts(refs: tuple[str, ...], where: Where) -> tuple[Expr, Expr]:
+        ready = counted.get((refs, where), "")
+        return (pl.col(ready), pl.col(f"{ready}+")) if ready in columns else _ends(refs, where, sight)
+
+    sight = Sight(
+        value=lambda ref: pl.col(f"e:{ref}" if ref in ids else f"s:{ref}"),
+        idle=lambda id: pl.col(f"n:{id}") if f"n:{id}" in columns else None,
+        context=lambda name: pl.col(f"c:{name}") if f"c:{name}" in columns else pl.lit(None, dtype=pl.Boolean),
+        counts=counts,
+    )
+    return sight
+
+
+def _asked_counts(instrument: Instrument) -> list[tuple[tuple[str, ...], Where]]:
+    """Each count over items that some score's rule asks for."""
+    ids = {item.id for item in instrument.items}
+    rules = [rule for step in instrument.steps for rule in step.rules()]
+    asked = [
+        (rule.count, rule.where) for top in rules for rule in top.parts() if rule.where and ids.issuperset(rule.count)
+    ]
+    return list(dict.fromkeys(asked))
+
+
+def _counts(instrument: Instrument, prepared: pl.DataFrame) -> list[Expr]:
+    sight = _sight(instrument, prepared)
+    ends = [_ends(refs, where, sight) for refs, where in _asked_counts(instrument)]
+    return [
+        expr
+        for place, (sure, most) in enumerate(ends)
+        for expr in (sure.alias(f"k:{place}"), most.alias(f"k:{place}+"))
+    ]
 
 
 # ---- rules ------------------------------------------------------------------------------------------------
-
-
-def _context_column(name: str) -> Expr:
-    return pl.col(f"c:{name}")
-
-
-RAW = Sight(lambda id: pl.col(f"r:{id}"), lambda id: pl.col(f"n:{id}"), _context_column)
-
-
-def _sight(instrument: Instrument) -> Sight:
-    """Items by their effective values, scores by their columns."""
-    ids = {item.id for item in instrument.items}
-    return Sight(lambda ref: pl.col(f"e:{ref}" if ref in ids else f"s:{ref}"), RAW.idle, _context_column)
 
 
 def rule_expr(rule: Rule, sight: Sight) -> Expr:
@@ -254,7 +306,8 @@ def rule_expr(rule: Rule, sight: Sight) -> Expr:
     if rule.answered:
         return pl.all_horizontal([sight.value(ref).is_not_null() for ref in rule.answered])
     if rule.not_applicable:
-        return sight.idle(rule.not_applicable)
+        away = sight.idle(rule.not_applicable)
+        return pl.lit(False) if away is None else away
     if rule.context_given:
         return sight.context(rule.context_given).is_not_null()
     if rule.context:
@@ -274,14 +327,25 @@ def _compared(by: Rule | Where, value: Expr) -> Expr:
 
 
 def _counted(rule: Rule, where: Where, sight: Sight) -> Expr:
-    met = [pl.when(~sight.idle(ref)).then(_compared(where, sight.value(ref))).otherwise(False) for ref in rule.count]
-    sure = pl.sum_horizontal([one.fill_null(False).cast(WHOLE) for one in met])
-    most = pl.sum_horizontal([one.fill_null(True).cast(WHOLE) for one in met])
+    sure, most = sight.counts(rule.count, where)
     low, high = _compared(rule, sure), _compared(rule, most)
     if rule.equals is not None:
         inside = (sure <= pl.lit(rule.equals)) & (most >= pl.lit(rule.equals))
         return pl.when(sure == most).then(low).when(inside).then(None).otherwise(False)
     return pl.when(low == high).then(low)
+
+
+def _ends(refs: tuple[str, ...], where: Where, sight: Sight) -> tuple[Expr, Expr]:
+    """How many surely meet a condition, and how many at most: the blanks might."""
+    met = [_met(where, ref, sight) for ref in refs]
+    sure = reduce(operator.add, (one.eq_missing(True).cast(pl.Int16) for one in met))
+    return sure, sure + pl.sum_horizontal([one.is_null() for one in met]).cast(pl.Int16)
+
+
+def _met(where: Where, ref: str, sight: Sight) -> Expr:
+    """Whether an item meets a condition; one that does not apply does not."""
+    met, away = _compared(where, sight.value(ref)), sight.idle(ref)
+    return met if away is None else pl.when(~away).then(met).otherwise(False)
 
 
 # ---- steps --------------------------------------------------------------------------------------------------
@@ -292,8 +356,7 @@ def _added(parts: list[Expr]) -> Expr:
     return pl.sum_horizontal(parts, ignore_nulls=False)
 
 
-def _terms(step: Terms, instrument: Instrument) -> list[Expr]:
-    sight = _sight(instrument)
+def _terms(step: Terms, instrument: Instrument, sight: Sight) -> list[Expr]:
     tables = {ref: instrument.recodes[name] for name, refs in step.recode.items() for ref in refs}
     turn = rule_expr(step.reversed_if, sight) if step.reversed_if is not None else None
     out = []
@@ -310,86 +373,91 @@ def _terms(step: Terms, instrument: Instrument) -> list[Expr]:
     return out
 
 
-def _sum(step: Sum, instrument: Instrument) -> Expr:
-    terms = _terms(step, instrument)
+def _sum(step: Sum, instrument: Instrument, sight: Sight) -> Expr:
+    terms = _terms(step, instrument, sight)
     if not step.without_inapplicable:
         return _added(terms)
-    idle = [pl.col(f"n:{ref}") for ref in step.of]
-    kept = [pl.when(away).then(0).otherwise(term) for term, away in zip(terms, idle, strict=True)]
-    return pl.when(~pl.all_horizontal(idle)).then(_added(kept))
+    idle = [sight.idle(ref) for ref in step.of]
+    kept = [
+        term if away is None else pl.when(~away).then(term).otherwise(0) for term, away in zip(terms, idle, strict=True)
+    ]
+    gone = [pl.lit(False) if away is None else away for away in idle]
+    return pl.when(~pl.all_horizontal(gone)).then(_added(kept))
 
 
-def _mean(step: Mean, instrument: Instrument) -> Expr:
-    return _added(_terms(step, instrument)) / len(step.of)
+def _mean(step: Mean, instrument: Instrument, sight: Sight) -> Expr:
+    return _added(_terms(step, instrument, sight)) / len(step.of)
 
 
-def _percent(step: Percent, instrument: Instrument) -> Expr:
-    return 100 * _added(_terms(step, instrument)) / step.maximum
+def _percent(step: Percent, instrument: Instrument, sight: Sight) -> Expr:
+    return 100 * _added(_terms(step, instrument, sight)) / step.maximum
 
 
-def _largest(step: Largest, instrument: Instrument) -> Expr:
-    return pl.max_horizontal(_terms(step, instrument))
+def _largest(step: Largest, instrument: Instrument, sight: Sight) -> Expr:
+    return pl.max_horizontal(_terms(step, instrument, sight))
 
 
-def _prorated(step: Prorated, instrument: Instrument) -> Expr:
-    terms = _terms(step, instrument)
+def _prorated(step: Prorated, instrument: Instrument, sight: Sight) -> Expr:
+    terms = _terms(step, instrument, sight)
     n = len(terms)
-    answered = pl.sum_horizontal([term.is_not_null().cast(WHOLE) for term in terms])
+    answered = n - pl.sum_horizontal([term.is_null() for term in terms]).cast(WHOLE)
     allow: Expr = pl.lit(step.allow)
     if step.allow_if is not None:
-        other = rule_expr(step.allow_if.rule, _sight(instrument)).fill_null(False)
+        other = rule_expr(step.allow_if.rule, sight).fill_null(False)
         allow = pl.when(other).then(step.allow_if.allow).otherwise(step.allow)
     total = pl.sum_horizontal(terms)
     return pl.when((answered > 0) & (n - answered <= allow)).then(total * n / answered)
 
 
-def _possible(step: Possible, instrument: Instrument) -> Expr:
+def _possible(step: Possible, instrument: Instrument, sight: Sight) -> Expr:
     ends = [instrument.item(ref).answers for ref in step.of]
     fill = [end.low if step.op == "lowest_possible" else end.high for end in ends]
     return pl.sum_horizontal(
-        [term.fill_null(blank) for term, blank in zip(_terms(step, instrument), fill, strict=True)]
+        [term.fill_null(blank) for term, blank in zip(_terms(step, instrument, sight), fill, strict=True)]
     )
 
 
-def _count(step: Count, instrument: Instrument) -> Expr:
-    return _added([_compared(step.where, term).cast(WHOLE) for term in _terms(step, instrument)])
+def _count(step: Count, instrument: Instrument, sight: Sight) -> Expr:
+    return _added([_compared(step.where, term).cast(WHOLE) for term in _terms(step, instrument, sight)])
 
 
-def _blank(step: Blank, instrument: Instrument) -> Expr:
-    blank = [pl.col(f"e:{ref}").is_null() & ~pl.col(f"n:{ref}") for ref in step.of]
-    return pl.sum_horizontal([one.cast(WHOLE) for one in blank])
+def _blank(step: Blank, instrument: Instrument, sight: Sight) -> Expr:
+    idle = [sight.idle(ref) for ref in step.of]
+    empty = [sight.value(ref).is_null() for ref in step.of]
+    blank = [one if away is None else one & ~away for one, away in zip(empty, idle, strict=True)]
+    return pl.sum_horizontal(blank)
 
 
-def _linear(step: Linear, instrument: Instrument) -> Expr:
-    value = _sight(instrument).value(step.of) * step.times
+def _linear(step: Linear, instrument: Instrument, sight: Sight) -> Expr:
+    value = sight.value(step.of) * step.times
     return (value if step.divide == 1 else value / step.divide) + step.plus
 
 
-def _ratio(step: Ratio, instrument: Instrument) -> Expr:
-    sight = _sight(instrument)
+def _ratio(step: Ratio, instrument: Instrument, sight: Sight) -> Expr:
     under = sight.value(step.by)
     return pl.when(under != 0).then(step.times * sight.value(step.of) / under)
 
 
-def _truth(step: Truth, instrument: Instrument) -> Expr:
-    return rule_expr(step.rule, _sight(instrument))
+def _truth(step: Truth, instrument: Instrument, sight: Sight) -> Expr:
+    return rule_expr(step.rule, sight)
 
 
-def _cases(step: Cases, instrument: Instrument) -> Expr:
-    answer: Expr = pl.lit(step.otherwise)
-    for case in reversed(step.cases):
-        met = rule_expr(case.rule, _sight(instrument))
-        answer = pl.when(met).then(pl.lit(case.gives)).when(met.is_null()).then(None).otherwise(answer)
-    return answer
+def _cases(step: Cases, instrument: Instrument, sight: Sight) -> Expr:
+    answers = [*(case.gives for case in step.cases), step.otherwise]
+    place: Expr = pl.lit(len(step.cases), dtype=pl.UInt32)
+    for n, case in reversed(list(enumerate(step.cases))):
+        met = rule_expr(case.rule, sight)
+        place = pl.when(met).then(pl.lit(n, dtype=pl.UInt32)).when(met.is_null()).then(None).otherwise(place)
+    return pl.lit(pl.Series(answers)).gather(place)
 
 
-def _look_up(step: LookUp, instrument: Instrument) -> Expr:
+def _look_up(step: LookUp, instrument: Instrument, sight: Sight) -> Expr:
     rows = [step.first + n for n in range(len(step.values))]
-    return _sight(instrument).value(step.of).replace_strict(rows, list(step.values), default=None)
+    return sight.value(step.of).replace_strict(rows, list(step.values), default=None)
 
 
-def _fall(step: Fall, instrument: Instrument) -> Expr:
-    now = _sight(instrument).value(step.of)
+def _fall(step: Fall, instrument: Instrument, sight: Sight) -> Expr:
+    now = sight.value(step.of)
     base = pl.col("c:baseline_total")
     if step.op == "drop":
         return base - now
@@ -397,16 +465,16 @@ def _fall(step: Fall, instrument: Instrument) -> Expr:
     return pl.when(base > 0).then(fall)
 
 
-def _profile(step: Profile, instrument: Instrument) -> Expr:
+def _profile(step: Profile, instrument: Instrument, sight: Sight) -> Expr:
     return pl.concat_str([pl.col(f"e:{ref}").cast(pl.String) for ref in step.of])
 
 
-def _frequencies(step: Frequencies, instrument: Instrument) -> Expr:
+def _frequencies(step: Frequencies, instrument: Instrument, sight: Sight) -> Expr:
     given = [pl.col(f"e:{ref}") for ref in step.of]
     return pl.concat_str([_added([(one == code).cast(WHOLE) for one in given]).cast(pl.String) for code in step.codes])
 
 
-def _valued(step: Valued, instrument: Instrument) -> Expr:
+def _valued(step: Valued, instrument: Instrument, sight: Sight) -> Expr:
     answer: Expr = pl.lit(None, dtype=pl.Float64)
     for name, table in instrument.value_sets.items():
         given = [pl.col(f"e:{ref}") for ref in step.of]
@@ -422,7 +490,7 @@ def _valued(step: Valued, instrument: Instrument) -> Expr:
     return answer
 
 
-def _listed(step: Listed, instrument: Instrument) -> Expr:
+def _listed(step: Listed, instrument: Instrument, sight: Sight) -> Expr:
     hits = [pl.when(_holds(instrument.item(ref), step)).then(pl.lit(ref)) for ref in step.of]
     return pl.concat_list(hits).list.drop_nulls()
 
@@ -437,13 +505,12 @@ def _holds(item: Item, step: Listed) -> Expr:
 
 def _banded(band: Bands) -> Expr:
     value = pl.col(f"s:{band.of}")
-    answer: Expr = pl.lit(None, dtype=pl.String)
-    for upper, label in reversed(list(zip(band.upper, band.labels, strict=True))):
-        answer = pl.when(value <= upper).then(pl.lit(label)).otherwise(answer)
-    return pl.when(value >= band.lower).then(answer)
+    place = reduce(operator.add, ((value > upper).cast(pl.UInt32) for upper in band.upper))
+    fits = (value >= band.lower) & (value <= band.upper[-1])
+    return pl.lit(pl.Series(list(band.labels))).gather(pl.when(fits).then(place))
 
 
-STEPS: dict[type[AnyStep], Callable[[Any, Instrument], Expr]] = {
+STEPS: dict[type[AnyStep], Callable[[Any, Instrument, Sight], Expr]] = {
     Sum: _sum,
     Mean: _mean,
     Percent: _percent,
