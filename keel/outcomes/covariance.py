@@ -15,6 +15,7 @@ depends on the parametrisation (the second-order term of Kenward-Roger).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -90,8 +91,7 @@ class Structure:
 
     def shape(self, x: Array) -> Shape:
         if self.name == "us":
-            slopes = np.ascontiguousarray(_element_basis(self.m).transpose(1, 0, 2))[None]
-            return Shape(self.sigma(x), slopes, None)
+            return Shape(self.sigma(x), _element_slopes(self.m), None)
         if self.distance is not None:
             return _spatial_exponential(x, self.distance)
         return self._product(x)
@@ -185,23 +185,32 @@ def _log_rho(t: float) -> float:
 
 
 def _from_elements(x: Array, m: int) -> Array:
-    sigma = np.zeros((m, m))
-    sigma[np.tril_indices(m)] = x
-    return sigma + np.tril(sigma, -1).T
+    rows, columns = _lower(m)
+    sigma = np.empty((m, m))
+    sigma[rows, columns] = x
+    sigma[columns, rows] = x
+    return sigma
 
 
 def to_elements(sigma: Array) -> Array:
     """The lower triangle of a symmetric matrix (m, m), row by row."""
-    return np.asarray(sigma[np.tril_indices(len(sigma))])
+    return np.asarray(sigma[_lower(len(sigma))])
 
 
-def _element_basis(m: int) -> Array:
-    rows, columns = np.tril_indices(m)
-    basis = np.zeros((len(rows), m, m))
+@cache
+def _lower(m: int) -> tuple[Codes, Codes]:
+    return np.tril_indices(m)
+
+
+@cache
+def _element_slopes(m: int) -> Array:
+    """dSigma / d element, (1, m, k, m)."""
+    rows, columns = _lower(m)
+    slopes = np.zeros((1, m, len(rows), m))
     each = np.arange(len(rows))
-    basis[each, rows, columns] = 1
-    basis[each, columns, rows] = 1
-    return basis
+    slopes[0, rows, each, columns] = 1
+    slopes[0, columns, each, rows] = 1
+    return slopes
 
 
 def _compound_symmetry(t: Array, m: int) -> tuple[Array, Array, Array]:

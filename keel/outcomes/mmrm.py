@@ -34,6 +34,7 @@ from keel.outcomes.robust import EMPIRICAL, Sandwich, sandwich
 VCOVS = ("asymptotic", *EMPIRICAL, "kenward-roger", "kenward-roger-linear")
 METHODS = ("reml", "ml")
 INFORMATION = ("observed", "expected")
+FARTHEST = 14.0  # -log of a correlation that is as good as zero
 ALIASED = 1e-7  # of a column's length: what is left after the columns before it (R's tolerance)
 
 
@@ -393,11 +394,13 @@ def _nearly_same(sigma: Array, data: RepeatedMeasures) -> str:
     if not isinstance(data.visit, Factor):
         return "the visits of a participant are as good as identical"
     levels = data.visit.levels
+    _, vectors = np.linalg.eigh(sigma / np.outer(sd, sd))
+    followed = levels[int(np.argmax(np.abs(vectors[:, 0])))]
     if sd[low] < 1e-5 * sd.max():
         return f"there is no variance left at visit {levels[low]}"
     if off[a, b] > 1 - 1e-3:
         return f"visits {levels[int(b)]} and {levels[int(a)]} are as good as identical (correlation {off[a, b]:.6f})"
-    return "one visit follows from the others"
+    return f"visit {followed} follows from the others in the rows there are"
 
 
 def _singular(data: RepeatedMeasures, why: str, group: str | None) -> Refused:
@@ -444,7 +447,7 @@ def _result(
     _check_degrees(inference, data, basis.kept)
     scale = np.sqrt(np.diag(slopes.hessian))
     aliased = [name for name, keep in zip(data.coding.names, basis.kept, strict=True) if not keep]
-    notes = (*data.notes, *_search_notes(maximum.attempts))
+    notes = (*data.notes, *_search_notes(maximum.attempts), *_edge_notes(likelihood, at.x))
     if aliased:
         notes += (f"Aliased with earlier columns and not estimated: {', '.join(aliased)}.",)
     return MMRM(
@@ -469,6 +472,16 @@ def _search_notes(attempts: tuple[Attempt, ...]) -> tuple[str, ...]:
         if failed
         else ()
     )
+
+
+def _edge_notes(likelihood: Likelihood, x: Array) -> tuple[str, ...]:
+    """sp_exp cannot follow a negative correlation: the search then ends at zero, its edge."""
+    for structure, part in zip(likelihood.structures, likelihood.slices, strict=True):
+        if structure.distance is not None:
+            nearest = structure.distance[structure.distance > 0].min(initial=np.inf)
+            if np.isfinite(nearest) and nearest * np.logaddexp(0.0, -x[part][1]) > FARTHEST:
+                return ("The correlation is estimated as zero, the edge of what sp_exp allows.",)
+    return ()
 
 
 def _vcov(

@@ -176,6 +176,16 @@ def test_days_of_their_own_for_everybody_are_fitted(df: str, monkeypatch: pytest
     assert by_rows.vcov == pytest.approx(by_moments.vcov, rel=1e-8)
 
 
+def test_a_spatial_correlation_at_its_edge_is_told() -> None:
+    """Neighbouring visits that go against each other: rho can only fall to zero, whatever the unit of time."""
+    draw = np.random.default_rng(2)
+    sway = np.repeat(draw.standard_normal(24), 4) * np.tile([-3.0, 3.0, -3.0, 3.0], 24)
+    table = TRIAL.with_columns(chg=pl.Series(sway + draw.standard_normal(96)), week=pl.col("week") / 52)
+    fit = fitted(table, covariance="sp_exp")
+    assert any("edge" in note for note in fit.notes)
+    assert not any("edge" in note for note in fitted(covariance="sp_exp").notes)
+
+
 @pytest.mark.parametrize("name", COMMON)
 def test_nested_structures_are_ordered_by_their_likelihood(name: str) -> None:
     """The unstructured covariance contains all others, the heterogeneous one its homogeneous sister."""

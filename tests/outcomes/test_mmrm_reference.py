@@ -191,6 +191,35 @@ def test_whole_terms_are_tested_as_lmertest_does(told: dict[str, Any], kind: str
         assert mine.p == pytest.approx(one["p"], rel=1e-3)
 
 
+@pytest.mark.parametrize("told", reference("emmeans")["fits"], ids=lambda told: told["formula"])
+def test_emmeans_on_an_unstructured_gls_gives_the_same_means_and_tests(told: dict[str, Any]) -> None:
+    table = simulated("sim_pat_mmrm_233x6.csv").with_columns(two=(pl.col("sev") == "g1").cast(pl.Int64) + 1)
+    fit = fit_mmrm(table, told["formula"], visit="visit", subject="usubjid", df="residual")
+    means = ls_means(fit, "arm", by="visit")
+    ours = {(one.levels[0][1], one.levels[1][1]): one.estimate for one in means}
+    for one in told["lsmeans"]:
+        near(ours[one["arm"], one["visit"]], one["emmean"], one["SE"])
+    overall = {one.levels[0][1]: one.estimate for one in ls_means(fit, "arm")}
+    for one in told["by_arm"]:
+        near(overall[one["arm"]], one["emmean"], one["SE"])
+    for kind, name in (("pairwise", "pairwise"), ("trt.vs.ctrl", "trt_vs_ctrl")):
+        found = {(one.label, one.by[0][1]): one.estimate for one in contrasts(fit, means, kind=kind)}
+        for one in told[name]:
+            near(found[one["contrast"], one["visit"]], one["estimate"], one["SE"])
+    tests = {term.replace("log(base)", "base"): test for term, test in joint_tests(fit)}
+    for one in told["tests"]:
+        test = tests[one["term"]]
+        assert test is not None
+        assert test.num_df == one["num_df"]
+        assert test.f == pytest.approx(one["f"], abs=6e-4)  # emmeans rounds F to three decimals
+
+
+def near(mine: Estimate | None, estimate: float, se: float) -> None:
+    assert mine is not None
+    assert mine.estimate == pytest.approx(estimate, rel=1e-4, abs=1e-4 * se)
+    assert mine.se == pytest.approx(se, rel=1e-4)
+
+
 def close(mine: Estimate | None, estimate: float, se: float, df: float, p: float) -> None:
     assert mine is not None
     assert mine.estimate == pytest.approx(estimate, rel=1e-4, abs=1e-5 * se)
