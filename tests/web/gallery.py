@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -394,16 +394,25 @@ def serving(folder: Path, handler: type[Handler] = Handler) -> Iterator[str]:
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
-    """A real browser: KEEL_CHROMIUM or the one on PATH."""
+def playwright() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
-    path = os.environ.get("KEEL_CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path=path,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
+        yield play
+
+
+def launch(start: Callable[..., Any], **more: object) -> Any:
+    """Start a browser, KEEL_CHROMIUM or the one on PATH, in the way of `start`."""
+    path = os.environ.get("KEEL_CHROMIUM") or shutil.which("chromium")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    return start(executable_path=path, args=[*quiet, "--no-first-run"], **more)
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A real browser."""
+    with playwright() as play:
+        browser = launch(play.chromium.launch)
         try:
             yield browser
         finally:

@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
-from keel.web.layout import paper
+from keel.web.layout import charts, paper
 from keel.web.layout.charts.canvas import MEASURES
 from tests.web import gallery
 
@@ -153,6 +153,14 @@ BAD_LABELS = """() => [...document.querySelectorAll(".chart svg, .spark svg")].f
   return [...out.map(([a]) => a), ...over];
 })"""
 
+# How far things moved by themselves after they were first shown (the sum of layout shifts).
+SHIFT = """() => new Promise((done) => {
+  let sum = 0;
+  new PerformanceObserver((list) => list.getEntries().forEach((entry) => (sum += entry.value)))
+    .observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => done(sum), 150);
+})"""
+
 TOO_SMALL = """() => [...document.querySelectorAll("a, button, input, select, textarea, summary, label.choice, label.pick")].filter((one) => {
   if (one.closest("p, li, dd") && one.tagName === "A") return false;
   if (one.matches(".skip, [type=hidden]")) return false;
@@ -180,6 +188,7 @@ def test_every_page_is_sound_in_both_themes_and_at_every_width(page: Any, site: 
             assert found.violations_count == 0, found.generate_report()
         if name.startswith(("room", "pocket")):
             assert page.evaluate(TOO_SMALL) == [], width
+    assert page.evaluate(SHIFT) < 0.02
     assert said == []
     weight = page.evaluate("performance.getEntriesByType('resource').reduce((sum, e) => sum + e.transferSize, 0)")
     assert weight < 200_000
@@ -238,6 +247,30 @@ def test_everything_is_reached_by_keyboard_and_shows_where_it_is(browser: Any, s
             assert place[2] == "solid" and place[3] == "3px", place
     page.close()
     assert len(seen) == wanted
+
+
+@pytest.mark.browser
+def test_eight_hours_of_readings_each_minute_are_drawn_at_once(browser: Any, site: str) -> None:
+    signs = ("systolic", "diastolic", "heart", "temperature")
+    readings = tuple(
+        charts.Readings(s, tuple((m, 37.0 if s == "temperature" else 90.0 + m % 7) for m in range(480))) for s in signs
+    )
+    drawing = charts.session(charts.Session("Eight hours", readings)).wide
+    page = browser.new_page()
+    page.goto(f"{site}/room_entry.html")
+    took = page.evaluate(
+        """async (drawing) => {
+          const start = performance.now();
+          const place = document.createElement("div");
+          place.innerHTML = drawing;
+          document.querySelector("main").append(place);
+          await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+          return performance.now() - start;
+        }""",
+        drawing,
+    )
+    page.close()
+    assert took < 100
 
 
 @pytest.mark.browser

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,9 +82,16 @@ def handler_for(record: Record) -> type[gallery.Handler]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with gallery.chromium() as chromium:
-        yield chromium
+def play() -> Iterator[Any]:
+    with gallery.playwright() as play:
+        yield play
+
+
+@pytest.fixture(scope="module")
+def browser(play: Any) -> Iterator[Any]:
+    browser = gallery.launch(play.chromium.launch)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
@@ -307,6 +317,39 @@ def test_a_small_storm_loses_nothing_and_doubles_nothing(device: Any, site: str,
     record.mood = "well"
     until_sent(page)
     assert record.ids() == acknowledged, f"seed {seed}"
+
+
+def kill_browser_of(folder: Path) -> int:
+    """End the browser that uses this profile, and only that, without letting it say goodbye; gives how many died."""
+    killed = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if f"--user-data-dir={folder}".encode() in command and b"--type=" not in command:
+            os.kill(int(process.name), signal.SIGKILL)
+            killed += 1
+    return killed
+
+
+def test_entries_survive_the_death_of_the_browser(play: Any, site: str, record: Record, tmp_path: Path) -> None:
+    """What put() acknowledged is on the disk: the browser is killed right after, and a new one sends it."""
+    profile = tmp_path / "profile"
+    record.mood = "signed-out"
+    context = gallery.launch(play.chromium.launch_persistent_context, user_data_dir=profile)
+    page = open_box(context, site)
+    ids = [page.evaluate(PUT, n) for n in range(5)]
+    assert kill_browser_of(profile) >= 1
+    with suppress(Exception):
+        context.close()
+    record.mood = "well"
+    for lock in profile.glob("Singleton*"):
+        lock.unlink()
+    context = gallery.launch(play.chromium.launch_persistent_context, user_data_dir=profile)
+    until_sent(open_box(context, site))
+    context.close()
+    assert record.ids() == ids
 
 
 def question(page: Any) -> str:

@@ -96,6 +96,7 @@ export class Outbox extends EventTarget {
   #writing = Promise.resolve();
   #timer = 0;
   #wait = FIRST_WAIT_MS;
+  /** @type {Standing["hold"]} */
   #hold = "";
   #recordedAt = null;
   #channel = new BroadcastChannel("keel-outbox");
@@ -396,14 +397,16 @@ export function showState(outbox, root) {
     entered.textContent = occurred_at ? `Entered ${new Date(occurred_at).toLocaleString()}. It is kept here until you settle it.` : "";
     const buttons = document.createElement("div");
     buttons.className = "row";
-    for (const [label, act] of [["Send it once more", () => outbox.again(id)], ["Remove it from this device", () => outbox.settle(id)]]) {
+    const offer = (label, act) => {
       const button = document.createElement("button");
       button.type = "button";
       button.className = "button";
       button.textContent = label;
       button.addEventListener("click", act);
       buttons.append(button);
-    }
+    };
+    offer("Send it once more", () => outbox.again(id));
+    offer("Remove it from this device", () => outbox.settle(id));
     item.append(entered, buttons);
     return item;
   };

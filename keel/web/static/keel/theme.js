@@ -16,7 +16,7 @@
   };
 
   document.addEventListener("DOMContentLoaded", () => {
-    for (const button of document.querySelectorAll("[data-theme-switch]")) {
+    for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-theme-switch]"))) {
       const say = () => (button.textContent = dim() ? "Light screen" : "Dim screen");
       button.hidden = false;
       say();
