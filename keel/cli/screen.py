@@ -50,7 +50,7 @@ def _safety(argv: Sequence[str]) -> int:
     elif args.door == "list":
         _print(_list(args.protocol))
     else:
-        _print([*_unverified_rules(), *_unverified_rows()])
+        _print([*_unverified_rules(), *_unverified_rows(), *_half_lives()])
     return 0
 
 
@@ -172,4 +172,20 @@ def _unverified_rows() -> list[dict[str, Any]]:
         for substance in rule_files.substances()
         for row in rule_files.matrix(substance)
         if not row.verified
+    ]
+
+
+def _half_lives() -> list[dict[str, Any]]:
+    """Read in reviews and handbooks, not in each label: a pharmacist signs them."""
+    return [
+        {
+            "rule": f"half-life-{medicine.id.replace('_', '-')}",
+            "limits": {"half_life_hours": medicine.half_life_hours},
+            "open": [],
+            "basis": "house",
+            "evidence": [medicine.half_life_source],
+            "note": "upper end of the range, active metabolites included",
+        }
+        for medicine in rule_files.medicines().by_id.values()
+        if medicine.half_life_hours is not None
     ]

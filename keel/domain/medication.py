@@ -50,6 +50,7 @@ class Medicine:
     names: tuple[str, ...]
     classes: frozenset[str]
     half_life_hours: float | None = None
+    half_life_source: str = ""
     source: str = ""
 
 
@@ -227,15 +228,11 @@ def washout_of(
         return Washout(max(own), "the protocol's own number")
     if row.washout_days is not None:
         return Washout(row.washout_days, "the number that the evidence names")
-    half_life = max(
-        (hours for hours in (medication.half_life_hours, medicine.half_life_hours) if hours is not None), default=None
-    )
-    if half_life is None:
+    known = [hours for hours in (medication.half_life_hours, medicine.half_life_hours) if hours is not None]
+    if not known:
         return Washout(None, f"no half-life of {medicine.id} is on the shelf; the pharmacist can supply it")
-    return Washout(
-        default_washout_days(half_life),
-        f"house formula: five half-lives of {half_life:g} hours, rounded up to days, and 7 days",
-    )
+    formula = f"house formula: five half-lives of {max(known):g} hours, rounded up to days, and 7 days"
+    return Washout(default_washout_days(max(known)), formula)
 
 
 @dataclass(frozen=True)

@@ -341,12 +341,14 @@ def _medicines_of(file: str, groups: Mapping[str, tuple[str, ...]]) -> Iterator[
         direct = {table["class"], *row.get("also", ())}
         for name in sorted(direct - set(groups)):
             raise _bad(f"medications/{file}.toml, {row['id']}", f"its class {name!r} is not in the table of classes")
+        half_life = row.get("half_life_hours")
         yield Medicine(
-            row["id"],
-            tuple(row.get("names", ())),
-            frozenset(direct | {g for name in direct for g in groups[name]}),
-            row.get("half_life_hours"),
-            table["source"],
+            id=row["id"],
+            names=tuple(row.get("names", ())),
+            classes=frozenset(direct | {g for name in direct for g in groups[name]}),
+            half_life_hours=half_life,
+            half_life_source=resolve(row.get("half_life_source", ""), file) if half_life is not None else "",
+            source=table["source"],
         )
 
 

@@ -46,7 +46,19 @@ def test_a_medicine_is_known_by_any_of_its_names(written: str, ids: set[str]) ->
     assert found.is_known, found.unread
 
 
-@pytest.mark.parametrize("written", ["Gloriazepan", "none", "50 mg", "sertralin-like thing", "a pill", "x" * 500])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Gloriazepan",
+        "Abilify Maintena",
+        "haloperidol decanoate",
+        "none",
+        "50 mg",
+        "sertralin-like thing",
+        "a pill",
+        "x" * 500,
+    ],
+)
 def test_a_name_that_nobody_knows_is_unknown(written: str) -> None:
     assert not LIST.recognise(written).is_known
 
@@ -103,11 +115,13 @@ def test_a_known_medicine_without_a_row_is_unknown_and_not_harmless() -> None:
         ("griffiths-2016", {"name": "fluoxetine", "stopped_on": off(42)}, "medication-fluoxetine", "clear"),
         ("comp001", {"name": "fluoxetine", "stopped_on": off(20)}, "medication-fluoxetine", "stop"),
         ("davis-2021", {"name": "fluoxetine", "stopped_on": off(28)}, "medication-fluoxetine", "clear"),
-        ("mapp2", {"name": "amitriptyline", "stopped_on": off(300)}, "medication-tca", "unknown"),
+        ("mapp2", {"name": "trazodone", "stopped_on": off(300)}, "medication-sedating-antidepressant", "unknown"),
+        ("mapp2", {"name": "amitriptyline", "stopped_on": off(16)}, "medication-tca", "stop"),
+        ("mapp2", {"name": "amitriptyline", "stopped_on": off(17)}, "medication-tca", "clear"),
         (
             "mapp2",
-            {"name": "amitriptyline", "stopped_on": off(300), "half_life_hours": 50},
-            "medication-tca",
+            {"name": "trazodone", "stopped_on": off(300), "half_life_hours": 13},
+            "medication-sedating-antidepressant",
             "clear",
         ),
         ("mapp2", {"name": "ritonavir"}, "medication-hiv-booster", "stop"),
@@ -205,7 +219,7 @@ def test_not_asked_and_not_known_leave_the_plan_open() -> None:
     rules = rule_files.rules_for("davis-2021")
     assert earliest_day(None, "psilocybin", rules.matrix, rules.medicines, on=DAY).open_questions
     assert plan("davis-2021", {"name": "Gloriazepan"}).earliest_on is None
-    assert plan("mapp2", {"name": "amitriptyline", "stopped_on": off(300)}).earliest_on is None
+    assert plan("mapp2", {"name": "trazodone", "stopped_on": off(300)}).earliest_on is None
 
 
 @given(

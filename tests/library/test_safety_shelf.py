@@ -70,7 +70,7 @@ def test_every_protocol_of_the_shelf_is_screened_with_its_own_substance() -> Non
 
 
 def test_every_source_of_the_safety_shelf_is_used() -> None:
-    files = [shelf.read(kind, id) for kind in ("safety", "substances") for id in shelf.ids(kind)]
+    files = [shelf.read(kind, id) for kind in ("safety", "substances", "medications") for id in shelf.ids(kind)]
     files += [shelf.read("tables", id) for id in shelf.ids("tables")]
     shown = " ".join(str(entry.table) for entry in files)
     unused = [name for name in shelf.read("sources", "safety").table["rows"] if f"'{name}'" not in shown]
