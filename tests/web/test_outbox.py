@@ -28,6 +28,7 @@ class Record:
     posts: int = 0
     mood: str = "well"
     refuses: str = "refuse me"
+    no: int = 409
     forms: list[str] = field(default_factory=list)
 
     def ids(self) -> list[str]:
@@ -44,7 +45,7 @@ class Record:
         value = entry["payload"].get("value") if isinstance(entry["payload"], dict) else entry["payload"]
         if value == self.refuses:
             reasons = [{"what": "The note was not recorded", "why": "the session is closed", "mend": "Reopen it"}]
-            return 409, {"status": "refused", "reasons": reasons}
+            return self.no, {"status": "refused", "reasons": reasons}
         status = "already" if entry["id"] in self.ids() else "recorded"
         if status == "recorded":
             self.entries.append(entry)
@@ -204,7 +205,11 @@ def test_what_the_server_cannot_take_now_is_kept_and_shown(
     assert payloads(record) == ["kept"]
 
 
-def test_a_refusal_stays_until_a_person_settles_it_and_holds_nothing_up(device: Any, site: str, record: Record) -> None:
+@pytest.mark.parametrize("status", [409, 403, 422])
+def test_a_refusal_stays_until_a_person_settles_it_and_holds_nothing_up(
+    device: Any, site: str, record: Record, status: int
+) -> None:
+    record.no = status
     page = open_box(device, site)
     for text in ("before", "refuse me", "after"):
         page.evaluate(PUT, text)

@@ -11,7 +11,7 @@
  *
  * To the server: POST `{id, kind, course, occurred_at, payload}` with X-CSRFToken and X-Keel-Sent-At (the device's clock
  * at sending, so that a wrong clock can be seen). Answers: 200 `{status: "recorded" | "already", id}`;
- * 409 `{status: "refused", reasons: [{what, why, mend}]}`; 401 or 403: kept until somebody signs in.
+ * 4xx `{status: "refused", reasons: [{what, why, mend}]}`; 401, or 403 without reasons: kept until somebody signs in.
  *
  * @typedef {{what: string, why?: string, mend?: string}} Reason
  * @typedef {{id: string, kind: string, course: string, occurred_at: string, payload: any}} Entry
@@ -23,7 +23,7 @@ const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 60_000;
 const REPLY_WITHIN_MS = 20_000;
 const HEARTBEAT_MS = 30_000;
-/** Answers that mean "this entry, as it is, never": shown with their reasons. Everything else is tried again. */
+/** Answers that mean "this entry, as it is, never" even without our words. Everything else is tried again. */
 const REFUSALS = new Set([400, 409, 413, 422]);
 
 let lastMs = 0;
@@ -259,7 +259,9 @@ export class Outbox extends EventTarget {
       return "away";
     }
     // A redirect leads to a sign-in page. A 200 without our words is somebody else's page (a hotel's network, say).
-    if (reply.type === "opaqueredirect" || reply.status === 401 || reply.status === 403) return "sign_in";
+    // A 403 with reasons is the record saying no to this entry; a bare one means that nobody is signed in.
+    const refused = said?.status === "refused" && reply.status >= 400 && reply.status < 500;
+    if (reply.type === "opaqueredirect" || reply.status === 401 || (reply.status === 403 && !refused)) return "sign_in";
     if (reply.ok && said?.id === id && (said.status === "recorded" || said.status === "already")) {
       await this.#amend(id, (store, now) => store.delete(now.seq));
       this.#recordedAt = new Date();
@@ -267,7 +269,7 @@ export class Outbox extends EventTarget {
       this.#announce();
       return "";
     }
-    if (!REFUSALS.has(reply.status)) return "trouble";
+    if (!refused && !REFUSALS.has(reply.status)) return "trouble";
     const reasons = Array.isArray(said?.reasons) && said.reasons.length ? said.reasons : [unsaid(reply.status)];
     await this.#amend(id, (store, now) => store.put({ ...now, state: "refused", reasons }));
     this.dispatchEvent(new CustomEvent("refused", { detail: { id, kind, course, reasons } }));
