@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from keel.actions.door import action, on_course
+from keel.domain.alert import WAITING, Alert, check_move, climb
 from keel.domain.errors import refuse
 from keel.domain.events import Actor, new_id
+from keel.library import alert_files
 from keel.records import vault
 from keel.records.journal import Recorded, Writing
 from keel.records.models import AlertRow
-
-MOVES: dict[str, tuple[str, ...]] = {
-    "raised": ("seen", "acknowledged"),
-    "seen": ("acknowledged",),
-    "acknowledged": ("acted_on", "closed"),
-    "acted_on": ("closed",),
-    "closed": (),
-}
-"""The states of an alert and where each may go. None goes back, none is deleted."""
-
-LADDER_MINUTES = (0, 15, 30)
-"""House rule: after how many minutes an unanswered alert goes to the next on the ladder. Sites set their own."""
 
 
 def raise_in(
@@ -100,15 +90,8 @@ def _move(course: str, alert: str, to: str, done: str, what: str, by: Actor, at:
             raise refuse(
                 "The alert was not moved", "this course has no such alert", "Reload the inbox", code="not-found"
             )
-        if to not in MOVES[known.state]:
-            raise refuse(
-                "The alert was not moved",
-                f"it is {known.state.replace('_', ' ')} and cannot become {to.replace('_', ' ')}",
-                f"From here it may become {' or '.join(MOVES[known.state]) or 'nothing else'}".replace("_", " "),
-            )
-        if to != "seen" and not done.strip():
-            raise refuse("The alert was not moved", "it does not say what was done", "Write one sentence")
-        payload = {"alert": alert, "state": to, "owner": by.id}
+        check_move(Alert(alert, known.level, known.state, known.raised_at), to, done=done)
+        payload = {"alert": alert, "site": state.site, "state": to, "owner": by.id}
         if done.strip():
             payload["done"] = vault.sealer(state.participant)(done.strip())  # type: ignore[assignment]
         writing.append("alert_moved", payload, by=by, at=at, id=id)
@@ -117,15 +100,21 @@ def _move(course: str, alert: str, to: str, done: str, what: str, by: Actor, at:
 
 @action("climb_alerts")
 def climb_alerts(*, by: Actor, at: datetime) -> int:
-    """Let every alert that nobody took climb as far as its age says; gives how many climbed."""
+    """Send every call of a ladder that is due and has not gone out; gives how many alerts climbed."""
     climbed = 0
-    for row in AlertRow.objects.filter(state__in=("raised", "seen"), step__lt=len(LADDER_MINUTES) - 1):
-        due = sum(at - row.raised_at >= timedelta(minutes=minutes) for minutes in LADDER_MINUTES) - 1
-        if due > row.step:
-            with on_course(row.course, by=by, what="climb_alerts", ended=True) as (writing, state):
-                if state.alerts[row.id].state in ("raised", "seen"):
-                    writing.append("alert_climbed", {"alert": row.id, "step": due}, by=by, at=at)
-                    climbed += 1
-                else:  # somebody took it while we waited for the lock
-                    writing.answer = Recorded("", writing.streams[0], 0, "", True, {})
+    for row in AlertRow.objects.filter(state__in=WAITING):
+        ladder = alert_files.ladder(row.level)
+        if not climb(Alert(row.id, row.level, row.state, row.raised_at, row.step), ladder, at):
+            continue
+        with on_course(row.course, by=by, what="climb_alerts", ended=True) as (writing, state):
+            known = state.alerts[row.id]
+            # Folded anew under the lock: somebody may have taken it while we waited.
+            calls = climb(Alert(row.id, row.level, known.state, known.raised_at, known.calls), ladder, at)
+            if not calls:
+                writing.answer = Recorded("", writing.streams[0], 0, "", True, {})
+                continue
+            last = calls[-1]
+            payload = {"alert": row.id, "site": row.site, "step": last.number + 1, "role": last.role}
+            writing.append("alert_climbed", {**payload, "owner": row.owner}, by=by, at=at)
+            climbed += 1
     return climbed

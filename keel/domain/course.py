@@ -92,6 +92,7 @@ class Alert:
     raised_at: datetime
     why: str = ""
     source: Plain = field(default_factory=dict)
+    calls: int = 0
 
 
 @dataclass(frozen=True)
@@ -495,6 +496,12 @@ def _alert(c: Course, e: Event) -> Course:
 def _alert_moved(c: Course, e: Event) -> Course:
     p = e.payload
     return replace(c, alerts={**c.alerts, p["alert"]: replace(c.alerts[p["alert"]], state=p["state"])})
+
+
+@_on("alert_climbed")
+def _alert_climbed(c: Course, e: Event) -> Course:
+    p = e.payload
+    return replace(c, alerts={**c.alerts, p["alert"]: replace(c.alerts[p["alert"]], calls=p["step"])})
 
 
 @_on("screening_failed")

@@ -167,24 +167,20 @@ class Where(Part):
 
 
 class Item(Part):
-    """One thing that is asked. `number` is its place in print, from 1; `id` is how scores name it."""
+    """One thing that is asked. `number` is its place in print, from 1; `id` is how scores name it; `way` names its
+    way to answer, under which a wording pack has the labels."""
 
     id: str
     number: int
     label: str
     answers: Answers
-    answers_name: str
+    way: str = ""
     optional: bool = False
     asked_if: Rule | None = None
     skipped: Number | None = None
     overrides: bool = False
     not_applicable_if: Rule | None = None
     loinc: str | None = None
-
-    def options(self) -> tuple[tuple[Code, str], ...]:
-        """Each code with our label for it, or the code itself; empty for a line or a number."""
-        codes = self.answers.allowed() if self.answers.kind not in ("scale", "number") else ()
-        return tuple(zip(codes, self.answers.labels or map(str, codes), strict=True))
 
 
 # ---- steps: how a score comes about ---------------------------------------------------------------
@@ -718,7 +714,7 @@ def _items(groups: list[Group], answers: Mapping[str, Answers], place: str) -> l
                     number=len(items) + 1,
                     label=group.labels[n] if group.labels else f"Item {own}",
                     answers=answers[group.answers],
-                    answers_name=group.answers,
+                    way=group.answers,
                     optional=group.optional,
                     asked_if=group.asked_if and _for_item(group.asked_if, own),
                     skipped=group.skipped,

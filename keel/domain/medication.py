@@ -192,11 +192,6 @@ class Interaction:
     in_service: str = ""
     only_if: Expression | None = None
 
-    @property
-    def rule_id(self) -> str:
-        """The name that its findings go by."""
-        return f"medication-{self.medicine_class.replace('_', '-')}"
-
     def action_in(self, service: bool) -> str:
         return self.in_service if service and self.in_service else self.action
 

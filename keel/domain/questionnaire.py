@@ -13,7 +13,7 @@ from typing import Any
 from keel.domain import answers as reading
 from keel.domain.course import Course, Response
 from keel.domain.errors import Reason, Refused, refuse
-from keel.domain.instrument import Instrument, Item
+from keel.domain.instrument import Code, Instrument, Item
 from keel.domain.protocol import Endpoint, Protocol
 from keel.domain.scoring import SafetyFlag, safety_flags
 from keel.domain.visit import arm_of
@@ -147,7 +147,9 @@ def typed(item: Item, text: Any) -> Any:
     text = text.strip()
     if not text:
         return None
-    if text in (reading.PREFER_NOT, reading.NOT_APPLICABLE) or item.answers.kind in ("choice", "many"):
+    if item.answers.kind == "many":
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if text in (reading.PREFER_NOT, reading.NOT_APPLICABLE) or item.answers.kind == "choice":
         return text
     for number in (int, float):
         try:
@@ -201,6 +203,17 @@ def alerts_due(
         level = "notify" if flag.level == "unknown" else flag.level
         if RANK[level] > _told(course, response, flag.items):
             yield level, flag
+
+
+def fires_at(instrument: Instrument, item: Item) -> tuple[Code, ...]:
+    """The answers to this item at which somebody is told by this answer alone: what a device shows help at."""
+    if not any(item.id in safety.items() for safety in instrument.safety):
+        return ()
+    return tuple(
+        code
+        for code in item.answers.allowed()
+        if any(item.id in flag.items and flag.level in RANK for flag in safety_flags(instrument, {item.id: code}))
+    )
 
 
 def _told(course: Course, response: str, items: tuple[str, ...]) -> int:

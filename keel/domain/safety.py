@@ -38,14 +38,6 @@ QUESTIONS: Final = frozenset(
 MEDICINES_QUESTIONS: Final = frozenset({"takes", "takes_class", "within_weeks", "taken_in_last_days"})
 
 
-MEDICINE_FINDINGS: Final = {
-    "medication-interactions": "Whether anybody has asked which medicines are taken",
-    "medication-unknown-name": "A medicine that nobody here knows: unknown, never harmless",
-    "medication-not-in-matrix": "A medicine that the matrix of the substance does not speak of",
-}
-"""The findings about medicines that come from no row of the matrix."""
-
-
 class Level(StrEnum):
     """clear < caution < unknown < stop. Asking a level for its truth is an error: it has four values, not two."""
 
@@ -491,12 +483,11 @@ def _judge_medicines(rules: RuleSet, world: _World, guard: str) -> list[Finding]
         missing = Missing(
             "medications", world.facts.why_absent("medications"), kind.supplied_by if kind else ("participant",)
         )
-        because = "Nobody has asked yet which medicines are taken."
-        return [Finding("medication-interactions", Level.UNKNOWN, because, rules.reviews, missing=(missing,))]
+        return [Finding("medication-interactions", Level.UNKNOWN, "Nobody has asked yet which medicines are taken.",
+                        missing=(missing,))]  # fmt: skip
     used = world.facts_named(["medications"])
     if not world.medicines:
-        because = "Asked, and no medicine is taken."
-        return [Finding("medication-interactions", Level.CLEAR, because, rules.reviews, used=used)]
+        return [Finding("medication-interactions", Level.CLEAR, "Asked, and no medicine is taken.", used=used)]
     return [f for one in world.medicines for f in _judge_medicine(rules, one, world, guard)]
 
 
@@ -531,7 +522,7 @@ def _judge_standing(rules: RuleSet, at: Standing, used: tuple[Fact, ...], world:
     if level is Level.UNKNOWN and at.washout is not None:
         missing = (Missing(f"medications.{name}", at.washout.why, ("pharmacist", "prescriber")),)
     return Finding(
-        row.rule_id,
+        f"medication-{row.medicine_class.replace('_', '-')}",
         level,
         _medicine_sentence(rules, at, action, level),
         row.evidence,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from keel.domain.events import Event
 from keel.records import journal
 from keel.records.journal import Place
 
@@ -17,6 +18,7 @@ def read_tail(after: Place) -> list[tuple[Place, dict[str, Any]]]:
             place,
             {
                 "stream": event.stream,
+                "feed": _feed(event),
                 "kind": event.kind,
                 "id": event.id,
                 "position": event.position,
@@ -25,6 +27,12 @@ def read_tail(after: Place) -> list[tuple[Place, dict[str, Any]]]:
         )
         for place, event in journal.tail(after)
     ]
+
+
+def _feed(event: Event) -> str:
+    """What a page follows that is about many courses at once: the alerts of a site, also of courses to come."""
+    site = event.payload.get("site", "")
+    return f"alerts:{site}" if site and event.kind.startswith("alert_") else ""
 
 
 def end() -> Place:

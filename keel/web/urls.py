@@ -4,8 +4,11 @@ from allauth.account import views as allauth
 from django.urls import URLPattern, URLResolver, include, path
 
 from keel.web.account import acting
+from keel.web.assessment import responses
 from keel.web.course import chart, visit
-from keel.web.layout import home
+from keel.web.layout import home, worker
+from keel.web.participant import access, link, me, questions
+from keel.web.safety import inbox
 from keel.web.study import study
 from keel.web.team import caseload
 
@@ -21,6 +24,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("course/<str:course>/", chart.show, name="chart"),
     path("course/<str:course>/journal/", chart.journal, name="course_journal"),
     path("course/<str:course>/visit/<str:visit>/", visit.visit, name="visit"),
+    path("course/<str:course>/questionnaires/", responses.listing, name="responses"),
+    path("course/<str:course>/questionnaires/<str:response>/", responses.one, name="response"),
+    path("course/<str:course>/visit/<str:visit>/enter/<str:instrument>/", responses.enter, name="enter"),
+    path("course/<str:course>/link/", access.links, name="links"),
+    path("course/<str:course>/erase/", access.erase, name="erase"),
+    # ---- what waits for somebody ----
+    path("ratings/", responses.ratings, name="ratings"),
+    path("alerts/", inbox.inbox, name="alerts"),
     # ---- signing in ----
     path("account/login/", allauth.login, name="account_login"),
     path("account/logout/", allauth.logout, name="account_logout"),
@@ -28,6 +39,18 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("account/password/change/", allauth.password_change, name="account_change_password"),
     path("account/2fa/", include("allauth.mfa.urls")),
     path("account/acting/", acting.choose, name="acting"),
+    # ---- the participant ----
+    path("p/<str:secret>/", link.open_, name="open_link"),
+    path("link-over", link.over, name="link_over"),
+    path("help-now", me.help_now, name="help_now"),
+    path("me/", me.today, name="me"),
+    path("me/course/", me.course, name="my_course"),
+    path("me/journal/", me.journal, name="my_journal"),
+    path("me/help/", me.call, name="call_for_help"),
+    path("me/q/", questions.begin, name="my_questions_begin"),
+    path("me/q/<str:response>/", questions.questions, name="my_questions"),
+    path("me/outbox/", questions.outbox, name="my_outbox"),
+    path("sw.js", worker.worker, name="worker"),
 ]
 
 handler404 = "keel.web.layout.errors.not_found"

@@ -13,8 +13,8 @@ from keel.domain.events import Actor, new_id
 from keel.records import journal
 from keel.records.models import AlertRow, DefinitionRow, ResponseRow
 from keel.records.rebuild import rebuild
-from tests.clinic import Clinic
-from tests.courses import enrolled
+from tests.clinic import Clinic, consent, participant_of
+from tests.clinic import begin as begin_course
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
@@ -24,14 +24,14 @@ GRID = [2, 1, 0, 1, 1, 1, 2, 0, 1, 2, 1, 0, 1, 0, 0, 0, 0]
 
 @pytest.fixture
 def course(clinic: Clinic) -> str:
-    return enrolled(clinic)[0]
+    course = begin_course(clinic)
+    consent(clinic, course)
+    return course
 
 
 @pytest.fixture
 def ada(clinic: Clinic, course: str) -> Actor:
-    from keel.records.models import CourseRow
-
-    return Actor(CourseRow.objects.get(id=course).participant, "participant", "north", courses=(course,))
+    return participant_of(course)
 
 
 def count(course: str) -> int:
@@ -133,7 +133,7 @@ def test_an_answer_that_is_refused(
     actors = {
         "physician": clinic.staff["physician"],
         "elsewhere": clinic.elsewhere["physician"],
-        "somebody": enrolled(clinic, code="N-002")[1],
+        "somebody": participant_of(begin_course(clinic, name="Eve Simulated")),
     }
     given = {"course": course, "response": response, "item": "9", "value": 2, "by": ada, "at": clinic.at, **change}
     given["by"] = actors.get(str(given["by"]), given["by"])
@@ -165,7 +165,8 @@ def test_a_questionnaire_that_is_not_asked(
 
 
 def test_nothing_is_asked_before_consent(clinic: Clinic) -> None:
-    course, eve = enrolled(clinic, consent=False)
+    course = begin_course(clinic)
+    eve = participant_of(course)
     with pytest.raises(Refused, match="consent is not signed"):
         assessment.begin(course=course, instrument="phq-9", visit="baseline", by=eve, at=clinic.at)
 

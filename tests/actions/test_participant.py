@@ -14,15 +14,14 @@ from keel.queries import account
 from keel.records import journal, vault
 from keel.records.models import AlertRow, LinkRow, WordsRow
 from keel.records.rebuild import rebuild
-from tests.clinic import Clinic
-from tests.courses import BORN_ON, enrolled
+from tests.clinic import BORN_ON, Clinic, begin, participant_of
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 
 @pytest.fixture
 def ada(clinic: Clinic) -> Actor:
-    return enrolled(clinic)[1]
+    return participant_of(begin(clinic))
 
 
 def send(clinic: Clinic, ada: Actor, **more: object) -> participant.Sent:
@@ -77,7 +76,7 @@ def test_the_journal_is_private_until_a_page_is_shared(clinic: Clinic, ada: Acto
     assert dict(WordsRow.objects.values_list("id", "shared")) == {pages[0]: False, pages[1]: True}
     participant.share_journal(course=course, entry=pages[1], shared=False, by=ada, at=clinic.at)
     assert not WordsRow.objects.filter(shared=True).exists()
-    eve = enrolled(clinic, code="N-002")[1]
+    eve = participant_of(begin(clinic, name="Eve Simulated"))
     with pytest.raises(Refused, match="no such course"):
         participant.share_journal(course=course, entry=pages[0], shared=True, by=eve, at=clinic.at)
     with pytest.raises(Refused, match="no such page"):

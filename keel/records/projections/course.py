@@ -197,11 +197,11 @@ def missed(event: Event) -> None:
     )
 
 
-def _visit(event: Event, visit: str, **change: object) -> None:
+def _visit(told: Event, visit: str, **change: object) -> None:
     VisitRow.objects.update_or_create(
-        id=f"{event.subject}/{visit}",
+        id=f"{told.subject}/{visit}",
         defaults=change,
-        create_defaults={"course": event.subject, "visit": visit, **change},
+        create_defaults={"course": told.subject, "visit": visit, **change},
     )
 
 

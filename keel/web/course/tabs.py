@@ -19,6 +19,8 @@ TABS: tuple[tuple[str, str, str], ...] = (
     ("see_integration", "integration", "Integration"),
     ("see_responses", "responses", "Questionnaires"),
     ("see_journal", "course_journal", "Journal"),
+    ("send_link", "links", "Personal link"),
+    ("erase_person", "erase", "Erase"),
 )
 
 

@@ -9,21 +9,34 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from keel.domain import access
+from keel.domain.events import Actor
+from keel.queries import safety
 
 # (what of domain/access.py, name of the page, words in the menu): one line here puts a page into the menu.
-MENU: tuple[tuple[str, str, str], ...] = (
+Menu = tuple[tuple[str, str, str], ...]
+MENU: Menu = (
     ("see_caseload", "caseload", "Caseload"),
+    ("see_alerts", "alerts", "Alerts"),
     ("see_calendar", "calendar", "Calendar"),
+    ("enter_paper", "ratings", "Ratings"),
     ("see_study", "study_index", "Studies"),
     ("see_team", "team", "Team"),
 )
+POCKET: Menu = (
+    ("see_own_course", "me", "Today"),
+    ("see_own_course", "my_course", "My course"),
+    ("write_journal", "my_journal", "Journal"),
+)
+"""The participant's menu, at the bottom of the phone."""
 
 
 def page(request: HttpRequest) -> dict[str, Any]:
     """`me`, `nav`, `simulated`, `home`, `sign_out` of layout/page.html."""
     by = getattr(request, "actor", None)
     known: dict[str, Any] = {"simulated": settings.SIMULATED, "worker": "", "theme": request.COOKIES.get("theme", "")}
-    if by is None or by.role in ("participant", "none"):
+    if by is not None and by.role == "participant":
+        return {**known, "home": reverse("me"), "help_now": reverse("help_now"), "nav": _nav(request, by, POCKET)}
+    if by is None or by.role in ("none", "nobody"):
         return known
     acting = getattr(request, "acting", None)
     known["me"] = {
@@ -33,9 +46,21 @@ def page(request: HttpRequest) -> dict[str, Any]:
     }
     known["memberships"] = [] if acting is None else [m for m in request.memberships if m != acting]  # type: ignore[attr-defined]
     known["sign_out"] = "/account/logout/"
-    known["nav"] = [
-        {"url": (url := reverse(name)), "label": label, "current": request.path == url}
-        for what, name, label in MENU
+    known["nav"] = _nav(request, by, MENU)
+    return known
+
+
+def _nav(request: HttpRequest, by: Actor, menu: Menu) -> list[dict[str, Any]]:
+    return [
+        {"url": (url := reverse(name)), "label": label, "current": request.path == url, **_count(name, by)}
+        for what, name, label in menu
         if access.may(by, what)
     ]
-    return known
+
+
+def _count(name: str, by: Actor) -> dict[str, Any]:
+    """The number beside a menu entry: how many alerts wait for somebody."""
+    if name != "alerts":
+        return {}
+    waiting, urgent = safety.count(by=by)
+    return {"count": waiting, "state": "stop" if urgent else ""}

@@ -19,10 +19,13 @@ View = Callable[..., HttpResponse]
 STATUS = {"forbidden": 403, "not-found": 404, "unknown-id": 404}
 
 
-def page(what: str, *, methods: tuple[str, ...] = ("GET",), open_to_links: bool = False) -> Callable[[View], View]:
+def page(
+    what: str, *, methods: tuple[str, ...] = ("GET",), open_to_links: bool = False, open_to_all: bool = False
+) -> Callable[[View], View]:
     """Make a view of a page: `what` is its row in domain/access.py; the view gets `by` (the actor) and `at` (now).
 
-    A Refused that the view lets through becomes a page with its reasons. `open_to_links` pages are the participant's.
+    A Refused that the view lets through becomes a page with its reasons. `open_to_links` pages are the participant's;
+    `open_to_all` pages are shown to whoever comes, as nobody in particular.
     """
     if what not in access.TABLE:
         raise KeyError(f"domain/access.py has no row for {what!r}")
@@ -33,8 +36,8 @@ def page(what: str, *, methods: tuple[str, ...] = ("GET",), open_to_links: bool 
             if request.method not in methods:
                 return HttpResponseNotAllowed(methods)
             at = datetime.now(UTC)
-            by = participant(request, at) if open_to_links else None
-            by = by or staff(request)
+            by = participant(request, at) if open_to_links or open_to_all else None
+            by = by or staff(request) or (access.NOBODY if open_to_all else None)
             request.actor = by  # type: ignore[attr-defined]
             if by is None:
                 return redirect("link_over" if open_to_links else f"/account/login/?next={request.path}")
@@ -47,6 +50,7 @@ def page(what: str, *, methods: tuple[str, ...] = ("GET",), open_to_links: bool 
         answer.door = what  # type: ignore[attr-defined]
         answer.methods = methods  # type: ignore[attr-defined]
         answer.open_to_links = open_to_links  # type: ignore[attr-defined]
+        answer.open_to_all = open_to_all  # type: ignore[attr-defined]
         return answer
 
     return dress

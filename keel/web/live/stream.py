@@ -22,6 +22,10 @@ class Listener:
 
     streams: frozenset[str]
 
+    def hears(self, said: dict[str, Any]) -> bool:
+        """Whether an event of the tail is for this listener: by its stream, or by a feed such as `alerts:north`."""
+        return said["stream"] in self.streams or said["feed"] in self.streams
+
 
 def ticket(streams: Sequence[str]) -> str:
     """A signed ticket for a page whose door has been passed already."""

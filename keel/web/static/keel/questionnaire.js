@@ -197,6 +197,8 @@ class Questionnaire {
 function value(item) {
   const picked = item.querySelector("input[type=radio]:checked");
   if (picked) return /** @type {HTMLInputElement} */ (picked).value;
+  const boxes = /** @type {HTMLInputElement[]} */ ([...item.querySelectorAll("input[type=checkbox]")]);
+  if (boxes.length) return boxes.filter((box) => box.checked).map((box) => box.value).join(",") || null;
   const field = /** @type {HTMLInputElement | null} */ (item.querySelector("input:not([type=radio]), textarea, select"));
   if (!field || (field.type === "range" && !("touched" in field.dataset))) return null;
   return field.value.trim() === "" ? null : field.value;
@@ -208,6 +210,9 @@ function fill(item, given) {
   // A slider stands somewhere before it is touched; only a touched one is an answer.
   if (field?.type === "range") field.addEventListener("input", () => (field.dataset.touched = ""), { once: true });
   if (given === null) return;
+  const boxes = /** @type {NodeListOf<HTMLInputElement>} */ (item.querySelectorAll("input[type=checkbox]"));
+  for (const box of boxes) box.checked = given.split(",").includes(box.value);
+  if (boxes.length) return;
   for (const radio of item.querySelectorAll("input[type=radio]"))
     /** @type {HTMLInputElement} */ (radio).checked = /** @type {HTMLInputElement} */ (radio).value === given;
   if (field) {
