@@ -14,6 +14,7 @@ from bench.figure import Figure
 
 NAMES: dict[str, str] = {
     "mediation": "bench.mediation",
+    "dataset": "bench.dataset",
     "mmrm": "bench.mmrm",
     "score": "bench.score",
 }
