@@ -19,6 +19,7 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -215,7 +216,7 @@ def _element_slopes(m: int) -> Array:
 
 def _compound_symmetry(t: Array, m: int) -> tuple[Array, Array, Array]:
     low = 1 / (m - 1)
-    share = 1 / (1 + np.exp(-t[0]))
+    share = float(special.expit(t[0]))
     rho, d_rho = share * (1 + low) - low, share * (1 - share) * (1 + low)
     off = 1 - np.eye(m)
     return np.eye(m) + rho * off, (d_rho * off)[None], (d_rho * (1 - 2 * share) * off)[None, None]
@@ -253,7 +254,7 @@ def _ante_dependence(rho: Array, d_rho: Array, dd_rho: Array) -> tuple[Array, Ar
 
 
 def _spatial_exponential(x: Array, distance: Array) -> Shape:
-    rho = 1 / (1 + np.exp(-x[1]))
+    rho = float(special.expit(x[1]))
     sigma = np.exp(x[0] + distance * _log_rho(x[1]))
     by_rho = sigma * distance * (1 - rho)
     bends = np.stack(

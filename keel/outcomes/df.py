@@ -78,9 +78,12 @@ class JointTest:
 def estimates(by: Inference, contrasts: Array, *, confidence: float = 0.95) -> list[Estimate]:
     """Estimate, standard error, df, t, two-sided p and interval of each row of `contrasts` (c, p)."""
     value = contrasts @ by.beta
-    se = np.sqrt(np.einsum("cp,pq,cq->c", contrasts, by.vcov, contrasts, optimize=True))
-    df = degrees_of_freedom(by, contrasts)
-    t = value / se
+    with np.errstate(
+        invalid="ignore", divide="ignore"
+    ):  # no variance, no degrees of freedom: not a number, printed as null
+        se = np.sqrt(np.einsum("cp,pq,cq->c", contrasts, by.vcov, contrasts, optimize=True))
+        df = degrees_of_freedom(by, contrasts)
+        t = value / se
     p = 2 * special.stdtr(df, -np.abs(t))
     half = special.stdtrit(df, (1 + confidence) / 2) * se
     columns = np.column_stack([value, se, df, t, p, value - half, value + half])

@@ -42,7 +42,7 @@ class Sandwich:
             diagonal = (v * v).sum(1) - own
             cross = u.T @ u @ self.phi
             squares = float(np.trace(cross @ cross) + (diagonal**2 - own**2).sum())
-            out[place] = diagonal.sum() ** 2 / squares
+            out[place] = diagonal.sum() ** 2 / squares if squares > 0 else np.nan
         return out
 
 
