@@ -18,6 +18,7 @@ from keel.domain.jurisdiction import least_minutes
 from keel.domain.session import after
 from keel.domain.visit import arm_of, readiness
 from keel.domain.vitals import check_vitals
+from keel.library import shelf
 from keel.library.jurisdiction_files import jurisdiction
 from keel.records import journal, vault
 from keel.records.journal import Recorded, Writing
@@ -380,7 +381,7 @@ def _not_ready(state: Course, day: DosingDay) -> list[Reason]:
     if day.confirmed is None:
         found.append(Reason("The check by two", "nobody confirmed the dose", "A second person checks it"))
     if not day.doses:
-        found += readiness(state, protocol_of(state), day.visit, day.on)
+        found += readiness(state, protocol_of(state), day.visit, day.on, shelf=shelf.ids("instruments"))
         found += _company_missing(state, day)
     return found
 

@@ -13,6 +13,7 @@ from keel.domain.course import fold
 from keel.domain.errors import Reason, refuse
 from keel.domain.events import Actor
 from keel.domain.visit import arm_of, readiness
+from keel.library import shelf
 from keel.records import journal, vault
 from keel.records.journal import Recorded
 
@@ -180,4 +181,4 @@ def check_readiness(*, course: str, visit: str, by: Actor, at: datetime) -> tupl
     if state is None:
         raise access.not_here("check_readiness")
     access.check_course(by, "check_readiness", course=course, site=state.site)
-    return readiness(state, protocol_of(state), visit, today_at(state.site, at))
+    return readiness(state, protocol_of(state), visit, today_at(state.site, at), shelf=shelf.ids("instruments"))

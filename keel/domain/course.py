@@ -123,6 +123,7 @@ class Course:
     booked: Mapping[str, datetime] = field(default_factory=dict)
     responses: Mapping[str, Response] = field(default_factory=dict)
     intentions: tuple[str, ...] = ()
+    covered: frozenset[str] = frozenset()
     touch: Plain | None = None
     support_person: bool = False
     ride_home: bool = False
@@ -343,7 +344,8 @@ def _held(c: Course, e: Event) -> Course:
     p = e.payload
     visit = Visit(p["visit"], on=date.fromisoformat(p["on"]), minutes=p.get("minutes"), event=e.id)
     phase = p.get("phase") or c.phase
-    return replace(c, visits={**c.visits, visit.id: visit}, phase=_later(c.phase, phase))
+    covered = c.covered | frozenset(p.get("covered", ()))
+    return replace(c, visits={**c.visits, visit.id: visit}, phase=_later(c.phase, phase), covered=covered)
 
 
 @_on("visit_missed")

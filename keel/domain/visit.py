@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from datetime import date
 
@@ -135,8 +135,10 @@ ENDED_BECAUSE: dict[str, str] = {
 # ---- the readiness gate -----------------------------------------------------------------------------
 
 
-def readiness(course: Course, protocol: Protocol, visit: str, on: date) -> tuple[Reason, ...]:
-    """Everything that keeps this dosing visit from taking place on this day, each with who can settle it. Empty: ready."""
+def readiness(course: Course, protocol: Protocol, visit: str, on: date, *, shelf: Container[str]) -> tuple[Reason, ...]:
+    """`shelf` holds the instruments that can be filled in here; what the site lacks is filled in elsewhere.
+
+    Gives everything that keeps this dosing visit from taking place on this day, each with who can settle it. Empty: ready."""
     arm = arm_of(course, protocol)
     found = protocol.visit(visit, arm)
     return (
@@ -144,7 +146,7 @@ def readiness(course: Course, protocol: Protocol, visit: str, on: date) -> tuple
         *_judged(course, on),
         *_prepared(course, protocol, arm, found),
         *_personal(course),
-        *_measured(course, protocol, arm, found),
+        *_measured(course, protocol, arm, found, shelf),
         *_window(course, protocol, visit, on),
         *_watched(course),
     )
@@ -226,13 +228,13 @@ def _personal(course: Course) -> Iterable[Reason]:
         yield _block("The way home", "it is not confirmed", "Confirm who takes the person home", "ride-home")
 
 
-def _measured(course: Course, protocol: Protocol, arm: str, dosing: Visit) -> Iterable[Reason]:
+def _measured(course: Course, protocol: Protocol, arm: str, dosing: Visit, shelf: Container[str]) -> Iterable[Reason]:
     visits = protocol.visits_for(arm)
     before = visits[: [v.id for v in visits].index(dosing.id)]
     wanted = [(v, a) for v in before if v.kind in ("baseline", "preparation") for a in v.asks]
     wanted += [(dosing, a) for a in dosing.asks if a.when == "before_dose"]
     for visit, ask in wanted:
-        if course.response_for(visit.id, ask.instrument) is None:
+        if ask.instrument in shelf and course.response_for(visit.id, ask.instrument) is None:
             yield _block(
                 f"{ask.instrument} at {visit.label}",
                 f"the {ask.of} has not answered it",

@@ -164,6 +164,7 @@ class Said:
     by: str
     due_on: date | None = None
     state: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ def chart(*, course: str, by: Actor, at: datetime) -> Chart:
         if access.may(by, "see_consent")
         else (),
         deviations=tuple(DeviationRow.objects.filter(course=course).order_by("-noted_at", "id")) if unblinded else (),
-        words=_words(seen) if access.may(by, "see_preparation") else (),
+        words=words_of(seen) if access.may(by, "see_preparation") else (),
         looks=tuple(
             (look.at, names.get(look.by, look.by), access.ROLES.get(look.role, look.role))
             for look in LookRow.objects.filter(course=course).order_by("-at")[:12]
@@ -338,7 +339,8 @@ _WORD_KINDS = {
 }
 
 
-def _words(seen: Seen) -> tuple[Said, ...]:
+def words_of(seen: Seen) -> tuple[Said, ...]:
+    """Everything that was written in a course and is shared, opened, the newest first."""
     open_ = vault.opener(seen.row.participant)
     rows = list(WordsRow.objects.filter(course=seen.row.id, shared=True).order_by("-at"))
     names = account.names({row.by for row in rows})
@@ -350,6 +352,7 @@ def _words(seen: Seen) -> tuple[Said, ...]:
             "Participant" if row.role == "participant" else names.get(row.by, row.by),
             row.due_on,
             row.state,
+            row.detail.get("commitment", row.id),
         )
         for row in rows
     )

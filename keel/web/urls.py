@@ -5,9 +5,13 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from keel.web.account import acting
 from keel.web.assessment import responses
+from keel.web.cohort import cohorts
 from keel.web.course import chart, visit
+from keel.web.follow_up import ending
+from keel.web.integration import integration
 from keel.web.layout import home, worker
 from keel.web.participant import access, link, me, questions
+from keel.web.preparation import preparation
 from keel.web.safety import inbox
 from keel.web.study import study
 from keel.web.team import caseload
@@ -17,11 +21,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # ---- the team ----
     path("caseload/", caseload.caseload, name="caseload"),
     path("calendar/", caseload.calendar, name="calendar"),
+    path("cohorts/", cohorts.show, name="cohorts"),
     path("team/", caseload.people, name="team"),
     path("studies/", study.index, name="study_index"),
     path("study/<str:study>/", study.study, name="study"),
     # ---- one course ----
     path("course/<str:course>/", chart.show, name="chart"),
+    path("course/<str:course>/preparation/", preparation.show, name="preparation"),
+    path("course/<str:course>/integration/", integration.show, name="integration"),
+    path("course/<str:course>/end/", ending.show, name="ending"),
     path("course/<str:course>/journal/", chart.journal, name="course_journal"),
     path("course/<str:course>/visit/<str:visit>/", visit.visit, name="visit"),
     path("course/<str:course>/questionnaires/", responses.listing, name="responses"),

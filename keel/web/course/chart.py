@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from keel.actions.course import look
+from keel.domain import access
 from keel.domain.events import Actor
 from keel.queries import course as courses
 from keel.queries.course import PHASE_WORDS, Chart, Series, VisitLine
@@ -38,6 +39,7 @@ def show(request: HttpRequest, *, by: Actor, at: datetime, course: str) -> HttpR
             "seen": seen,
             "course": seen.strip,
             "tabs": tabs(course, by, "chart"),
+            "may_end": access.may(by, "withdraw"),
             "phases": _phases(seen),
             "journey": charts.journey(_journey(seen)) if seen.lines else None,
             "scores": [(s.instrument, charts.scores(_scores(seen, s))) for s in seen.series],

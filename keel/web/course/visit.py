@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -15,6 +14,7 @@ from keel.domain.events import Actor
 from keel.domain.visit import MISSED_BECAUSE
 from keel.queries import course as courses
 from keel.web.course.tabs import tabs
+from keel.web.layout.forms import day, moment, whole
 from keel.web.layout.page import malformed, page, status_of
 
 FORMS = ("hold", "miss", "book", "amend")
@@ -70,30 +70,3 @@ def _do(request: HttpRequest, course: str, visit: str, by: Actor, at: datetime) 
         )
     else:
         raise malformed("Nothing was written", "the page sent no form that it has", f"Send one of {', '.join(FORMS)}")
-
-
-def day(text: str) -> date:
-    """A day as a browser sends it."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise malformed(
-            "Nothing was written", f"{text!r} is no day" if text else "no day is given", "Give a day"
-        ) from None
-
-
-def whole(text: str) -> int | None:
-    """A whole number, or nothing."""
-    if not text.strip():
-        return None
-    if not text.strip().lstrip("-").isdigit():
-        raise malformed("Nothing was written", f"{text!r} is no whole number", "Write it in digits")
-    return int(text)
-
-
-def moment(on: str, time: str, zone: str) -> datetime:
-    """A day and a time at the site."""
-    try:
-        return datetime.fromisoformat(f"{on}T{time}").replace(tzinfo=ZoneInfo(zone))
-    except ValueError:
-        raise malformed("Nothing was written", "the day or the time is missing", "Give both") from None

@@ -19,6 +19,7 @@ MENU: Menu = (
     ("see_alerts", "alerts", "Alerts"),
     ("see_calendar", "calendar", "Calendar"),
     ("enter_paper", "ratings", "Ratings"),
+    ("see_cohorts", "cohorts", "Cohorts"),
     ("see_study", "study_index", "Studies"),
     ("see_team", "team", "Team"),
 )
