@@ -143,7 +143,7 @@ def _journey(data: Journey, width: float) -> Drawing:
     names = max((measure(v.label) for v in data.visits), default=0)
     left = min(max(names, 60) + 16, width * (0.3 if wide else 0.36))
     words = max((measure(_word(v)) for v in data.visits), default=0)
-    right = width - min(words + 16, width * 0.26)
+    right = width - min(words + 16, width * (0.26 if wide else 0.31))
     lines = sum(1 + len(visits) for _, visits in rows)
     top = 40.0
     says = "; ".join(f"{visit.label} {_word(visit)}" for _, visits in rows for visit in visits)
@@ -180,7 +180,7 @@ def _today(canvas: Canvas, x: _Days, data: Journey, top: float, bottom: float) -
     if data.today is None:
         return
     at = x(data.today)
-    canvas.line(at, top - 18, at, bottom, "c-today", width=1.5)
+    canvas.line(at, top - 4, at, bottom, "c-today", width=1.5)
     half = measure(data.today_label) / 2
     canvas.text(min(max(at, half), canvas.width - half), 16, data.today_label, "c-today-text", anchor="middle")
 

@@ -18,7 +18,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-theme-switch]"))) {
       const say = () => (button.textContent = dim() ? "Light screen" : "Dim screen");
-      button.hidden = false;
+      button.dataset.ready = "";
       say();
       button.addEventListener("click", () => {
         choose(dim() ? "light" : "dim");
