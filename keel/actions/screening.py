@@ -23,12 +23,13 @@ from keel.domain.consent import Document
 from keel.domain.course import Course
 from keel.domain.errors import Reason, Refused, refuse
 from keel.domain.events import Actor, check_id, new_id
-from keel.domain.fact import FactKind, Facts, read_facts
+from keel.domain.fact import FactKind, read_facts
 from keel.domain.safety import Verdict
 from keel.domain.safety import judge as judge_facts
 from keel.library.document_files import document_entry
 from keel.library.rule_files import catalogue, rules_for
 from keel.queries import definitions
+from keel.queries.screening import known_facts
 from keel.records import journal, keys, vault
 from keel.records.journal import Recorded, Writing
 from keel.records.models import CourseRow, EventRow, SiteRow, StudyRow
@@ -338,41 +339,6 @@ def _judge_in(
         if calls and finding["rule"] not in before:
             source = {"rule": finding["rule"]}
             raise_in(writing, site=state.site, level="urgent", why=finding["because"], source=source, by=by, at=at)
-
-
-def known_facts(state: Course, *, on: date, guard: str, catalogue: Mapping[str, FactKind]) -> Facts:
-    """What is known of the person on a day: facts as recorded, their age by the vault, totals by their questionnaires.
-
-    A recorded fact is replaced only by a questionnaire that was finished after it was found.
-    """
-    raw: dict[str, Any] = {name: dict(fact) for name, fact in state.facts.items()}
-    identity = vault.identity(state.participant)
-    if identity and raw.get("age_years", {}).get("value") is None:
-        born = identity.born_on
-        years = on.year - born.year - ((on.month, on.day) < (born.month, born.day))
-        raw["age_years"] = {"value": years, "on": on.isoformat(), "source": "date of birth"}
-    for name, fact in _from_questionnaires(state, catalogue):
-        if str(raw.get(name, {}).get("on", "")) <= fact["on"]:
-            raw[name] = fact
-    return read_facts(raw, catalogue, on=on, guard=guard)
-
-
-def _from_questionnaires(state: Course, catalogue: Mapping[str, FactKind]) -> list[tuple[str, dict[str, Any]]]:
-    """Facts that finished questionnaires supply, in the order in which they were finished."""
-    found: list[tuple[str, dict[str, Any]]] = []
-    done = sorted(
-        ((r.completed_at, r.id, r) for r in state.responses.values() if r.completed_at), key=lambda row: row[:2]
-    )
-    for completed_at, _, response in done:
-        said = {"on": today_at(state.site, completed_at).isoformat(), "source": f"{response.instrument}, answered here"}
-        given = {f"scales.{response.instrument}": response.scores.get("total")}
-        if response.instrument == "c-ssrs-screener":
-            items = response.items.items()
-            given |= {f"suicidality.{i}": bool(v) if v in (0, 1) else v for i, v in items}
-        found += [
-            (name, {**said, "value": value}) for name, value in given.items() if name in catalogue and value is not None
-        ]
-    return found
 
 
 def _findings(verdict: Verdict) -> list[dict[str, Any]]:

@@ -274,6 +274,7 @@ def _overridden(c: Course, e: Event) -> Course:
                 "by": e.by["actor"],
                 "reason": e.payload["reason"],
                 "finding": e.payload["finding"],
+                "at": e.occurred_at.isoformat(),
                 "event": e.id,
             },
         },

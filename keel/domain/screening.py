@@ -57,6 +57,20 @@ FAILED_BECAUSE: dict[str, str] = {
 }
 """Coded reasons of a screening failure, ours: coarse enough to count, with a note for the rest."""
 
+DIAGNOSES: dict[str, str] = {
+    "mdd": "Major depressive disorder",
+    "trd": "Treatment-resistant depression",
+    "persistent_depressive_disorder": "Persistent depressive disorder",
+    "ptsd": "Post-traumatic stress disorder",
+    "gad": "Generalised anxiety disorder",
+    "anxiety_disorder": "Another anxiety disorder",
+    "adjustment_disorder": "Adjustment disorder",
+    "cancer": "Cancer",
+    "alcohol_use_disorder": "Alcohol use disorder, now",
+    "substance_use_disorder": "Substance use disorder, now",
+}
+"""Current diagnoses that rules ask for, in words; others may be recorded as well."""
+
 _RANK = {"clear": 0, "caution": 1, "unknown": 2, "stop": 3}
 
 

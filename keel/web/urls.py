@@ -13,6 +13,7 @@ from keel.web.layout import home, worker
 from keel.web.participant import access, link, me, questions
 from keel.web.preparation import preparation
 from keel.web.safety import inbox
+from keel.web.screening import consent, enquiry, enrolment, facts, my_consent, sheet
 from keel.web.study import study
 from keel.web.team import caseload
 
@@ -40,6 +41,18 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # ---- what waits for somebody ----
     path("ratings/", responses.ratings, name="ratings"),
     path("alerts/", inbox.inbox, name="alerts"),
+    # ---- screening and consent ----
+    path("courses/new/", enquiry.new, name="enquiry"),
+    path("course/<str:course>/pre-screen/", enquiry.pre_screen, name="pre_screen"),
+    path("course/<str:course>/screening/", sheet.sheet, name="screening"),
+    path("course/<str:course>/screening/end/", sheet.end, name="screening_end"),
+    path("course/<str:course>/facts/", facts.facts, name="facts"),
+    path("course/<str:course>/consent/", consent.consent, name="consent"),
+    path("course/<str:course>/consent/<str:document>/paper.pdf", consent.paper, name="consent_paper"),
+    path("course/<str:course>/enrolment/", enrolment.enrolment, name="enrolment"),
+    path("me/consent/", my_consent.index, name="my_consents"),
+    path("me/consent/<str:document>/", my_consent.document, name="my_consent"),
+    path("me/consent/<str:document>/paper.pdf", my_consent.paper, name="my_consent_paper"),
     # ---- signing in ----
     path("account/login/", allauth.login, name="account_login"),
     path("account/logout/", allauth.logout, name="account_logout"),

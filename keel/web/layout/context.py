@@ -22,6 +22,7 @@ MENU: Menu = (
     ("see_cohorts", "cohorts", "Cohorts"),
     ("see_study", "study_index", "Studies"),
     ("see_team", "team", "Team"),
+    ("open_course", "enquiry", "New enquiry"),
 )
 POCKET: Menu = (
     ("see_own_course", "me", "Today"),

@@ -1,0 +1,1 @@
+"""Enquiry, eligibility, consent, enrolment: the pages before a course begins."""
