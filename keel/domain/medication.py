@@ -190,6 +190,7 @@ class Interaction:
     washout_days: int | None = None
     hold_hours: int | None = None
     in_service: str = ""
+    version: int = 1
     only_if: Expression | None = None
 
     def action_in(self, service: bool) -> str:

@@ -291,7 +291,7 @@ def _judge_rule(rule: Rule, world: _World) -> Finding:
         level, because = rule.finding, rule.sentence()
     elif answer.value is not False:
         raise refuse(f"The rule {rule.id} was not judged", "its condition is neither true nor false", where=rule.id)
-    missing = world.explain(answer.missing, rule)
+    missing = world.explain(answer.missing)
     if level is Level.UNKNOWN and not missing:
         missing = (Missing("medical_lead.decision", "the limit of this exclusion is not published", ("medical lead",)),)
     return Finding(
@@ -435,12 +435,12 @@ class _World:
     def facts_named(self, names: Iterable[str]) -> tuple[Fact, ...]:
         return tuple(self.facts.known[name] for name in sorted(names) if name in self.facts.known)
 
-    def explain(self, names: Iterable[str], rule: Rule) -> tuple[Missing, ...]:
-        return tuple(self._explain(name, rule) for name in sorted(names))
+    def explain(self, names: Iterable[str]) -> tuple[Missing, ...]:
+        return tuple(self._explain(name) for name in sorted(names))
 
-    def _explain(self, name: str, rule: Rule) -> Missing:
+    def _explain(self, name: str) -> Missing:
         if name.startswith("limit."):
-            return Missing(name, f"{rule.protocol} publishes no number that was read", ("medical lead",))
+            return Missing(name, f"{self.rules.protocol} publishes no number that was read", ("medical lead",))
         if name.startswith("medications."):
             return Missing(name, self.whys.get(name, "this name was not recognised"), ("pharmacist", "prescriber"))
         kind = self.rules.catalogue.get(name)
@@ -516,11 +516,17 @@ def _judge_standing(rules: RuleSet, at: Standing, used: tuple[Fact, ...], world:
     row, name = at.row, at.medication.name
     action = row.action_in(rules.service)
     level = _level_of(action, at, guard, world.facts.on)
-    if row.only_if is not None and evaluate(row.only_if, world).value is False:
-        level = Level.CLEAR
     missing: tuple[Missing, ...] = ()
     if level is Level.UNKNOWN and at.washout is not None:
         missing = (Missing(f"medications.{name}", at.washout.why, ("pharmacist", "prescriber")),)
+    if level is not Level.CLEAR and row.only_if is not None:
+        condition = evaluate(row.only_if, world)
+        used = (*used, *world.facts_named(condition.used))
+        if condition.value is False:
+            level = Level.CLEAR
+        elif condition.is_unknown and not rules.service:
+            # A service does not measure it, and keeps the caution; a trial does, and is asked for it.
+            level, missing = Level.UNKNOWN, world.explain(condition.missing)
     return Finding(
         f"medication-{row.medicine_class.replace('_', '-')}",
         level,
@@ -528,7 +534,7 @@ def _judge_standing(rules: RuleSet, at: Standing, used: tuple[Fact, ...], world:
         row.evidence,
         row.basis,
         row.verified,
-        1,
+        row.version,
         used,
         missing,
     )

@@ -370,7 +370,7 @@ def matrix(substance: str) -> tuple[Interaction, ...]:
     """The rows of the medication matrix for one substance."""
     entry = shelf.read("substances", substance)
     reviews = _reviews(substance)
-    return tuple(_interaction(row, substance, entry.place, reviews) for row in entry.table.get("interactions", ()))
+    return tuple(_interaction(row, entry, reviews) for row in entry.table.get("interactions", ()))
 
 
 def _reviews(substance: str) -> tuple[str, ...]:
@@ -378,8 +378,8 @@ def _reviews(substance: str) -> tuple[str, ...]:
     return tuple(resolve(one) for one in shelf.read("substances", substance).table.get("reviews", ()))
 
 
-def _interaction(row: Mapping[str, Any], substance: str, place: str, reviews: tuple[str, ...]) -> Interaction:
-    where = f"{place}, interactions {row.get('class')!r}"
+def _interaction(row: Mapping[str, Any], entry: shelf.Entry, reviews: tuple[str, ...]) -> Interaction:
+    where = f"{entry.place}, interactions {row.get('class')!r}"
     for action in (row.get("action"), row.get("in_service") or "caution"):
         if action not in ACTIONS:
             raise _bad(where, f"its action {action!r} is not one of {', '.join(ACTIONS)}")
@@ -388,7 +388,8 @@ def _interaction(row: Mapping[str, Any], substance: str, place: str, reviews: tu
     if row["basis"] not in BASES:
         raise _bad(where, f"its basis {row['basis']!r} is not one of {', '.join(BASES)}")
     return Interaction(
-        substance=substance,
+        substance=entry.id,
+        version=entry.version,
         medicine_class=row["class"],
         action=row["action"],
         because=row["because"],

@@ -151,7 +151,7 @@ def test_on_the_morning_what_is_left_out_has_to_have_been_left_out(last: str | N
 
 def test_a_qt_row_speaks_only_above_its_limit() -> None:
     rules = rule_files.rules_for("davis-2021")
-    for qtcf_ms, level in ((430, Level.CLEAR), (455, Level.CAUTION)):
+    for qtcf_ms, level in ((430, Level.CLEAR), (455, Level.CAUTION), (None, Level.UNKNOWN)):
         facts = read_facts({"medications": [{"name": "ondansetron"}], "qtcf_ms": qtcf_ms}, rules.catalogue, on=DAY)
         (found,) = [f for f in judge(rules, facts).findings if f.rule == "medication-qt-prolonging"]
         assert found.level is level
@@ -224,7 +224,8 @@ def test_not_asked_and_not_known_leave_the_plan_open() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["sertraline", "fluoxetine", "venlafaxine", "quetiapine"]), st.integers(0, 200))
+        st.tuples(st.sampled_from(["sertraline", "fluoxetine", "venlafaxine", "quetiapine"]), st.integers(0, 200)),
+        max_size=4,
     ),
     st.sampled_from(["davis-2021", "mapp2", "griffiths-2016", "mm120-phase-2b"]),
 )

@@ -91,7 +91,10 @@ def levels(rules: RuleSet, flat: dict[str, Any], guard: str) -> dict[str, Level]
 
 def heeded(rules: RuleSet) -> dict[str, set[str]]:
     """By rule, the facts that it heeds when told and does not ask for."""
-    return {r.id: {name for question, name in r.when.named if question in ("reported", "known")} for r in rules.rules}
+    told = {r.id: {name for question, name in r.when.named if question in ("reported", "known")} for r in rules.rules}
+    if rules.service:
+        told |= {row.rule_id: set(row.only_if.paths) for row in rules.matrix if row.only_if}
+    return told
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -174,7 +177,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from([*sorted({name.split(".")[0] for name in CATALOGUE}), "shoe_size"]), json_values, max_size=6
