@@ -12,7 +12,8 @@ from typing import Any
 
 from keel.domain.errors import refuse
 from keel.domain.fact import read_facts
-from keel.domain.safety import GUARDS, Rule, judge
+from keel.domain.medication import Interaction, rows_for
+from keel.domain.safety import GUARDS, MEDICINE_FINDINGS, Rule, judge
 from keel.library import rule_files
 
 
@@ -48,7 +49,7 @@ def _safety(argv: Sequence[str]) -> int:
     if args.door == "explain":
         _print(_explanation(args.rule, args.protocol))
     elif args.door == "list":
-        _print(_list(args.protocol))
+        _print([*_list(args.protocol), *_matrix_list(args.protocol)])
     else:
         _print([*_unverified_rules(), *_unverified_rows(), *_half_lives()])
     return 0
@@ -90,12 +91,7 @@ def _rules(protocol: str | None) -> tuple[Rule, ...]:
 def _explanation(rule_id: str, protocol: str | None) -> dict[str, Any]:
     found = [rule for rule in _rules(protocol) if rule.id == rule_id]
     if not found:
-        raise refuse(
-            f"There is no rule called {rule_id!r}",
-            "no file of that name applies to these protocols",
-            f"Known: {', '.join(sorted({r.id for r in _rules(protocol)}))}",
-            code="unknown-rule",
-        )
+        return _medicine_explanation(rule_id, protocol)
     return {
         "rule": rule_id,
         "title": found[0].title,
@@ -105,6 +101,46 @@ def _explanation(rule_id: str, protocol: str | None) -> dict[str, Any]:
         "examples": [example for entry in rule_files.rule_entries() if entry.id == rule_id
                      for example in entry.table.get("examples", ())],
     }  # fmt: skip
+
+
+def _medicine_explanation(rule_id: str, protocol: str | None) -> dict[str, Any]:
+    """A finding about a medicine comes from a row of the matrix, or says that there is none."""
+    if rule_id in MEDICINE_FINDINGS:
+        return {"rule": rule_id, "title": MEDICINE_FINDINGS[rule_id], "substances": {}}
+    substances = [rule_files.rules_for(protocol).substance] if protocol else rule_files.substances()
+    rows = [row for substance in substances for row in rule_files.matrix(substance) if row.rule_id == rule_id]
+    if not rows:
+        known = {r.id for r in _rules(protocol)} | {r.rule_id for s in substances for r in rule_files.matrix(s)}
+        raise refuse(
+            f"There is no rule called {rule_id!r}",
+            "no file and no row of the medication matrix has that name",
+            f"Known: {', '.join(sorted(known | set(MEDICINE_FINDINGS)))}",
+            code="unknown-rule",
+        )
+    return {
+        "rule": rule_id,
+        "title": f"{rows[0].medicine_class.replace('_', ' ')}: what it means for each substance",
+        "medicines": sorted(
+            medicine.id for medicine in rule_files.medicines().by_id.values() if rows_for(medicine, rows[:1])
+        ),
+        "substances": {row.substance: _cell(row) for row in rows},
+    }
+
+
+def _cell(row: Interaction) -> dict[str, Any]:
+    return {
+        "action": row.action,
+        "in_service": row.in_service or row.action,
+        "only_if": row.only_if.text if row.only_if else "",
+        "washout_days": row.washout_days,
+        "hold_hours": row.hold_hours,
+        "because": row.because,
+        "mechanism": row.mechanism,
+        "confidence": row.confidence,
+        "basis": row.basis,
+        "evidence": list(row.evidence),
+        "verified": row.verified,
+    }
 
 
 def _applied(rule: Rule) -> dict[str, Any]:
@@ -141,6 +177,22 @@ def _list(protocol: str | None) -> list[dict[str, Any]]:
     ]
 
 
+def _matrix_list(protocol: str | None) -> list[dict[str, Any]]:
+    substances = [rule_files.rules_for(protocol).substance] if protocol else rule_files.substances()
+    by_id: dict[str, list[Interaction]] = {}
+    for substance in substances:
+        for row in rule_files.matrix(substance):
+            by_id.setdefault(row.rule_id, []).append(row)
+    return [
+        {
+            "rule": id,
+            "title": rows[0].medicine_class.replace("_", " "),
+            "actions": {r.substance: r.action for r in rows},
+        }
+        for id, rows in sorted(by_id.items())
+    ]
+
+
 def _unverified_rules() -> list[dict[str, Any]]:
     return [
         {
@@ -160,7 +212,7 @@ def _unverified_rules() -> list[dict[str, Any]]:
 def _unverified_rows() -> list[dict[str, Any]]:
     return [
         {
-            "rule": f"medication-{row.medicine_class.replace('_', '-')}",
+            "rule": row.rule_id,
             "substance": row.substance,
             "action": row.action,
             "limits": {k: v for k, v in (("washout_days", row.washout_days), ("hold_hours", row.hold_hours)) if v},

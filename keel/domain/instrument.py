@@ -174,13 +174,18 @@ class Item(Part):
     number: int
     label: str
     answers: Answers
-    way: str = ""
+    way: str
     optional: bool = False
     asked_if: Rule | None = None
     skipped: Number | None = None
     overrides: bool = False
     not_applicable_if: Rule | None = None
     loinc: str | None = None
+
+    def options(self) -> tuple[tuple[Code, str], ...]:
+        """Each code with our label for it, or the code itself; empty for a line or a number."""
+        codes = self.answers.allowed() if self.answers.kind not in ("scale", "number") else ()
+        return tuple(zip(codes, self.answers.labels or map(str, codes), strict=True))
 
 
 # ---- steps: how a score comes about ---------------------------------------------------------------

@@ -193,6 +193,11 @@ class Interaction:
     version: int = 1
     only_if: Expression | None = None
 
+    @property
+    def rule_id(self) -> str:
+        """The name that its findings go by."""
+        return f"medication-{self.medicine_class.replace('_', '-')}"
+
     def action_in(self, service: bool) -> str:
         return self.in_service if service and self.in_service else self.action
 

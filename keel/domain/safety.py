@@ -38,6 +38,14 @@ QUESTIONS: Final = frozenset(
 MEDICINES_QUESTIONS: Final = frozenset({"takes", "takes_class", "within_weeks", "taken_in_last_days"})
 
 
+MEDICINE_FINDINGS: Final = {
+    "medication-interactions": "Whether anybody has asked which medicines are taken",
+    "medication-unknown-name": "A medicine that nobody here knows: unknown, never harmless",
+    "medication-not-in-matrix": "A medicine that the matrix of the substance does not speak of",
+}
+"""The findings about medicines that come from no row of the matrix."""
+
+
 class Level(StrEnum):
     """clear < caution < unknown < stop. Asking a level for its truth is an error: it has four values, not two."""
 
@@ -483,11 +491,12 @@ def _judge_medicines(rules: RuleSet, world: _World, guard: str) -> list[Finding]
         missing = Missing(
             "medications", world.facts.why_absent("medications"), kind.supplied_by if kind else ("participant",)
         )
-        return [Finding("medication-interactions", Level.UNKNOWN, "Nobody has asked yet which medicines are taken.",
-                        missing=(missing,))]  # fmt: skip
+        because = "Nobody has asked yet which medicines are taken."
+        return [Finding("medication-interactions", Level.UNKNOWN, because, rules.reviews, missing=(missing,))]
     used = world.facts_named(["medications"])
     if not world.medicines:
-        return [Finding("medication-interactions", Level.CLEAR, "Asked, and no medicine is taken.", used=used)]
+        because = "Asked, and no medicine is taken."
+        return [Finding("medication-interactions", Level.CLEAR, because, rules.reviews, used=used)]
     return [f for one in world.medicines for f in _judge_medicine(rules, one, world, guard)]
 
 
@@ -528,7 +537,7 @@ def _judge_standing(rules: RuleSet, at: Standing, used: tuple[Fact, ...], world:
             # A service does not measure it, and keeps the caution; a trial does, and is asked for it.
             level, missing = Level.UNKNOWN, world.explain(condition.missing)
     return Finding(
-        f"medication-{row.medicine_class.replace('_', '-')}",
+        row.rule_id,
         level,
         _medicine_sentence(rules, at, action, level),
         row.evidence,

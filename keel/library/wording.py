@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from keel.domain.errors import Reason, Refused, refuse
-from keel.domain.instrument import Instrument
+from keel.domain.instrument import Code, Instrument, Item
 from keel.library import shelf
 from keel.library.instrument_files import KIND, instrument, instruments
 
@@ -25,7 +25,8 @@ RIGHT_TO_LEFT = frozenset(("ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd
 
 
 class Wording(BaseModel):
-    """The words of one instrument in one language: a stem, a text per item, labels per way to answer."""
+    """The words of one instrument in one language: a stem, a text per item, labels per way to answer, and `options`
+    (a label per code) for the items whose options have words of their own, such as a clinician's anchors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,7 +42,14 @@ class Wording(BaseModel):
     stem: str = ""
     items: Mapping[str, str]
     answers: Mapping[str, tuple[str, ...]] = {}
+    options: Mapping[str, tuple[str, ...]] = {}
     footer: str = ""
+
+    def labels(self, item: Item) -> tuple[tuple[Code, str], ...]:
+        """Each code of an item with its words: the item's own, else those of its way to answer, else our label."""
+        ours = item.options()
+        words = self.options.get(item.id) or self.answers.get(item.way)
+        return tuple((code, text) for (code, _), text in zip(ours, words, strict=True)) if words else ours
 
     @property
     def right_to_left(self) -> bool:
@@ -152,14 +160,15 @@ def _faults(words: Wording, of: Instrument, path: Path, own: bool) -> Iterable[t
     for item in of.items:
         if not item.optional and not words.items.get(item.id, "").strip():
             yield f"Item {item.id} has no words", "a form is shown whole or by number", "Add its text"
-    sizes = {len(item.answers.allowed()) for item in of.items}
-    for name, labels in words.answers.items():
-        if len(labels) not in sizes:
-            yield (
-                f"`answers.{name}` has {len(labels)} labels",
-                f"{of.id} has {sorted(sizes)} codes",
-                "Give one per code",
-            )
+    sizes = {item.way: len(item.options()) for item in of.items}
+    own_sizes = {item.id: len(item.options()) for item in of.items}
+    for part, given, wanted in (("answers", words.answers, sizes), ("options", words.options, own_sizes)):
+        for name, labels in given.items():
+            if len(labels) != wanted.get(name):
+                why = (
+                    f"{of.id} has {wanted[name]} codes there" if name in wanted else f"{of.id} has {', '.join(wanted)}"
+                )
+                yield f"`{part}.{name}` has {len(labels)} labels", why, "Give one per code"
 
 
 def rights(*, on: dt.date) -> tuple[Right, ...]:

@@ -24,6 +24,8 @@ Mask = npt.NDArray[np.bool_]
 MOST_MOMENTS = 30_000_000  # doubles; above this (240 MB) the rows are kept instead
 MOST_STEPS = 100
 SMALLEST_DECREMENT = 1e-10  # of -2 log L: the step that is left changes it by less
+DETERMINED = "the gradient vanishes and the Hessian is positive definite"
+UNDETERMINED = "the gradient vanishes, but a covariance parameter is not determined by the data"
 SMALL_DECREMENT = 1e-6  # small enough where rounding keeps the steps from getting smaller
 
 
@@ -342,11 +344,8 @@ def _newton(likelihood: Likelihood, x: Array, start: str) -> tuple[tuple[Point, 
         direction, is_newton = _direction(slopes)
         before, decrement = decrement, float(-slopes.gradient @ direction)
         stalled = decrement < SMALL_DECREMENT and decrement > before / 4
-        if is_newton and (decrement < SMALLEST_DECREMENT or stalled):
-            arrived, why = True, "the gradient vanishes and the Hessian is positive definite"
-            break
-        if stalled and step > 10:
-            why = "the gradient vanishes, but a covariance parameter is not determined by the data"
+        if decrement < SMALLEST_DECREMENT or (stalled and (is_newton or step > 10)):
+            arrived, why = is_newton, DETERMINED if is_newton else UNDETERMINED
             break
         moved = None if step == MOST_STEPS else _halve(likelihood, at, direction, decrement)
         if moved is None:
@@ -359,15 +358,20 @@ def _newton(likelihood: Likelihood, x: Array, start: str) -> tuple[tuple[Point, 
 
 
 def _direction(slopes: Slopes) -> tuple[Array, bool]:
+    """A step downhill, and whether it is Newton's own: that needs a positive definite Hessian."""
     for matrix, is_newton in ((slopes.hessian, True), (slopes.information, False)):
-        scale = np.sqrt(np.abs(np.diag(matrix))) + 1e-300
+        known = np.diag(matrix) > 0
+        if is_newton and not known.all():
+            continue
+        scale = np.where(known, np.sqrt(np.abs(np.diag(matrix))), 1.0)
+        unit = matrix / scale[:, None] / scale[None, :]
+        unit[~known, ~known] = 1.0  # a parameter that the data say nothing about stays where it is
         try:
-            factor = np.linalg.cholesky(matrix / np.outer(scale, scale))
+            factor = np.linalg.cholesky(unit)
         except np.linalg.LinAlgError:
             continue
-        return np.asarray(
-            -np.linalg.solve(factor.T, np.linalg.solve(factor, slopes.gradient / scale)) / scale
-        ), is_newton
+        half = np.linalg.solve(factor, slopes.gradient / scale)
+        return np.asarray(-np.linalg.solve(factor.T, half) / scale), is_newton
     return np.asarray(-slopes.gradient / (1 + np.abs(np.diag(slopes.information)))), False
 
 

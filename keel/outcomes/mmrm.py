@@ -346,7 +346,8 @@ def _search(likelihood: Likelihood, padded: Array, data: RepeatedMeasures) -> Ma
     near = np.concatenate([s.start(m) for s, m in zip(likelihood.structures, moments, strict=True)])
     plain = np.concatenate([s.start(np.diag(np.diag(m))) for s, m in zip(likelihood.structures, moments, strict=True)])
     try:
-        return maximise(likelihood, {"moments of the residuals": near, "independent visits": plain})
+        with np.errstate(all="ignore"):  # a point that is not finite is not taken
+            return maximise(likelihood, {"moments of the residuals": near, "independent visits": plain})
     except FloatingPointError:
         raise _singular(data, "it cannot be evaluated at any start", None) from None
 

@@ -144,10 +144,26 @@ def test_explain_list_and_unverified(keel: Any) -> None:
     assert explained["protocols"]["raison-2023"]["limits"] == {"qtcf_ms": None}
     assert explained["examples"]
     _, listed, _ = keel("safety", "list")
-    assert {row["rule"] for row in listed} == {rule.id for rule in rule_files.all_rules()}
+    assert {row["rule"] for row in listed} >= {rule.id for rule in rule_files.all_rules()} | {"medication-ssri"}
     _, unverified, _ = keel("safety", "unverified")
     told = {(row["rule"], row.get("protocol")) for row in unverified}
     assert ("blood-pressure", "davis-2021") in told and ("severity", "davis-2021") not in told
     assert [row["open"] for row in unverified if (row["rule"], row.get("protocol")) == ("qtc", "raison-2023")] == [
         ["qtcf_ms"]
     ]
+
+
+def test_every_finding_can_be_explained(keel: Any, facts: Any) -> None:
+    told = {"medications": [{"name": n} for n in ("sertraline", "Prozac", "Viagra", "warfarin", "Gloriazepan")]}
+    _, answer, _ = keel("screen", "mapp2", facts(told), "--on", "2026-03-10")
+    for rule in by_rule(answer):
+        status, explained, _ = keel("safety", "explain", rule)
+        assert status == 0 and explained["title"], rule
+    _, ssri, _ = keel("safety", "explain", "medication-ssri")
+    assert {s: cell["action"] for s, cell in ssri["substances"].items()} == {
+        "psilocybin": "taper",
+        "mdma": "taper",
+        "lsd": "taper",
+        "ayahuasca": "exclude",
+    }
+    assert "sertraline" in ssri["medicines"]

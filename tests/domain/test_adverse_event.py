@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keel.domain.adverse_event import (
@@ -130,6 +130,7 @@ def test_a_new_determination_starts_a_new_clock() -> None:
     assert again["fda_15_day_reassessed"].due_on == date(2026, 3, 24)
 
 
+@settings(deadline=None)
 @given(
     st.none() | st.sets(st.sampled_from(sorted(SERIOUSNESS))),
     st.none() | st.sampled_from(RELATEDNESS),

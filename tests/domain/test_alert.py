@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keel.domain.alert import MOVES, Alert, check_move, climb, escalation_for, next_call_at
@@ -43,6 +43,7 @@ def test_a_restart_in_the_middle_skips_no_rung() -> None:
     assert climb(alert(calls=calls[-1].number + 1), URGENT, AT + timedelta(days=1)) == ()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=12))
 def test_however_often_the_clock_is_asked_every_rung_is_called_once(minutes: list[int]) -> None:
     state, numbers = alert(), []

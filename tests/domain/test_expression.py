@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keel.domain.errors import Refused
@@ -55,6 +55,7 @@ def test_the_tables_are_kleenes(a: object, b: object) -> None:
 truth = st.sampled_from(TRUTHS)
 
 
+@settings(deadline=None)
 @given(truth, truth, truth)
 def test_the_laws_hold(a: object, b: object, c: object) -> None:
     told = {"a": a, "b": b, "c": c}
@@ -85,6 +86,7 @@ worlds = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(sentences, worlds, st.sets(st.sampled_from("abcxw")))
 def test_learning_more_never_changes_a_settled_answer(text: str, told: dict[str, object], hidden: set[str]) -> None:
     less = {name: UNKNOWN if name in hidden else known for name, known in told.items()}
@@ -93,6 +95,7 @@ def test_learning_more_never_changes_a_settled_answer(text: str, told: dict[str,
         assert before.value == value(text, **told)
 
 
+@settings(deadline=None)
 @given(sentences, worlds)
 def test_an_unknown_answer_names_what_is_missing_and_only_that(text: str, told: dict[str, object]) -> None:
     found = evaluate(parse(text), Told(**told))
@@ -148,6 +151,7 @@ def test_what_is_not_in_the_language_is_refused_in_words(text: str) -> None:
         parse(text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

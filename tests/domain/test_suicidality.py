@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keel.domain.suicidality import ITEMS, LEVELS, WHEN, triage
@@ -38,6 +38,7 @@ def test_the_published_examples(answers: dict[str, bool | None], when: str | Non
 answer = st.sampled_from([True, False, None])
 
 
+@settings(deadline=None)
 @given(st.tuples(*(answer for _ in ITEMS)), st.sampled_from([None, *WHEN]))
 def test_what_is_possible_is_what_some_answer_would_give(row: tuple[bool | None, ...], when: str | None) -> None:
     """The referee fills every blank in every way and asks for the level of each complete screen."""
@@ -55,6 +56,7 @@ def test_what_is_possible_is_what_some_answer_would_give(row: tuple[bool | None,
     assert (found.level == "unknown") == (len(found.possible) > 1)
 
 
+@settings(deadline=None)
 @given(st.tuples(*(answer for _ in ITEMS)), st.sampled_from(LEVELS))
 def test_at_least_is_decided_as_soon_as_it_can_be(row: tuple[bool | None, ...], level: str) -> None:
     found = triage(dict(zip(ITEMS, row, strict=True)))

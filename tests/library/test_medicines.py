@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keel.domain.fact import read_facts
@@ -222,6 +222,7 @@ def test_not_asked_and_not_known_leave_the_plan_open() -> None:
     assert plan("mapp2", {"name": "trazodone", "stopped_on": off(300)}).earliest_on is None
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["sertraline", "fluoxetine", "venlafaxine", "quetiapine"]), st.integers(0, 200)),

@@ -86,6 +86,20 @@ def test_a_pack_must_have_every_item_and_no_other(site: Path) -> None:
     assert {"There is no item '11'", "Item 10 has no words"} <= {reason.what for reason in caught.value.reasons}
 
 
+def test_options_may_have_words_per_item_or_per_way_to_answer(site: Path) -> None:
+    phq = instrument("phq-9")
+    assert wording("phq-9", "en", on=TODAY).labels(phq.item("1"))[3] == (3, "Nearly every day")
+    path = lay(site)
+    anchors = ", ".join(f'"anchor {code}"' for code in range(7))
+    path.write_text(f"{path.read_text()}\n[options]\n1 = [{anchors}]\n", encoding="utf-8")
+    words, madrs = wording("madrs", "en", on=TODAY), instrument("madrs")
+    assert words.labels(madrs.item("1"))[4] == (4, "anchor 4")
+    assert words.labels(madrs.item("2"))[4] == (4, "4"), "without words an option shows its code"
+    path.write_text(path.read_text().replace(', "anchor 6"', ""), encoding="utf-8")
+    with pytest.raises(Refused, match=r"`options.1` has 6 labels"):
+        wording("madrs", "en", on=TODAY)
+
+
 def test_the_person_s_language_decides_and_scores_do_not_depend_on_it(site: Path) -> None:
     lay(site)
     lay(site, "madrs.ar.toml", language='"ar"')

@@ -9,8 +9,11 @@ import polars as pl
 
 from keel.domain.instrument import Context, Instrument, Item
 
+# Answers by item id, and the context.
+Response = tuple[dict[str, Any], dict[str, Any]]
 
-def response(one: Instrument, chance: Random, *, blank: float, wrong: float) -> tuple[dict[str, Any], dict[str, Any]]:
+
+def response(one: Instrument, chance: Random, *, blank: float, wrong: float) -> Response:
     """One response by item id, and its context."""
     items = {item.id: answer(item, chance, blank, wrong) for item in one.items}
     return items, {name: context(wanted, chance, wrong) for name, wanted in one.contexts.items()}
@@ -53,7 +56,7 @@ def context(wanted: Context, chance: Random, wrong: float) -> Any:
     return high + 1 if roll > 1 - wrong else chance.randint(low, high)
 
 
-def table(one: Instrument, rows: list[tuple[dict[str, Any], dict[str, Any]]]) -> pl.DataFrame:
+def table(one: Instrument, rows: list[Response]) -> pl.DataFrame:
     """The same responses as columns, contexts as `context.NAME`."""
     wide = [{**items, **{f"context.{name}": value for name, value in told.items()}} for items, told in rows]
     return pl.DataFrame(wide, infer_schema_length=None, strict=False)
