@@ -6,7 +6,8 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import IO, Any
 
 from keel.domain.errors import Refused, refuse
@@ -34,24 +35,25 @@ def score_command(argv: Sequence[str]) -> int:
 
 def batch(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
     """One answer per line, in order; a line that cannot be scored says why and never stops the rest."""
+    read_once = lru_cache(maxsize=None)(instrument)
     for number, line in enumerate(lines, 1):
         if line.strip():
-            yield one_line(line, number)
+            yield one_line(line, number, read_once)
 
 
-def one_line(line: str, number: int) -> dict[str, Any]:
+def one_line(line: str, number: int, find: Callable[[str], Instrument]) -> dict[str, Any]:
     asked: Any = None
     try:
         asked = _parsed(line, number)
-        return score(instrument(_named(asked, number)), asked.get("items"), asked.get("context")).as_json()
+        return score(find(_named(asked, number)), asked.get("items"), asked.get("context")).as_json()
     except Refused as refused:
-        return {"error": str(refused), **_alerts(asked)}
+        return {"error": str(refused), **_alerts(asked, find)}
 
 
-def _alerts(asked: Any) -> dict[str, Any]:
+def _alerts(asked: Any, find: Callable[[str], Instrument]) -> dict[str, Any]:
     """A safety item speaks even on a line that cannot be scored."""
     try:
-        flags = safety_flags(instrument(asked["instrument"]), asked["items"])
+        flags = safety_flags(find(asked["instrument"]), asked["items"])
     except (Refused, TypeError, KeyError):
         return {}
     return {"alerts": [flag.as_json() for flag in flags]} if flags else {}

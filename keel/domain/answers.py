@@ -62,8 +62,10 @@ def by_item(instrument: Instrument, items: Any) -> dict[str, Any]:
 
 
 def _in_order(instrument: Instrument, items: list[Any] | tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
-    ordered = [i.id for i in instrument.items if not i.optional] + [i.id for i in instrument.items if i.optional]
-    needed = sum(not item.optional for item in instrument.items)
+    """A list is the whole form, or the items that are needed and then as many optional ones as there are."""
+    printed, ordered, needed = _order(instrument)
+    if len(items) == len(printed):
+        return zip(printed, items, strict=True)
     if not needed <= len(items) <= len(ordered):
         most = f" to {len(ordered)}" if len(ordered) > needed else ""
         raise _bad(
@@ -73,9 +75,15 @@ def _in_order(instrument: Instrument, items: list[Any] | tuple[Any, ...]) -> Ite
             f"there are {needed}{most} items",
             "Give one answer per item in printed order, null where it is blank",
         )
-    if len(items) == len(instrument.items):
-        ordered = [item.id for item in instrument.items]
     return zip(ordered, items, strict=False)
+
+
+@lru_cache(maxsize=512)
+def _order(instrument: Instrument) -> tuple[tuple[str, ...], tuple[str, ...], int]:
+    """Item ids in printed order; those that are needed first; and how many are needed."""
+    needed = tuple(item.id for item in instrument.items if not item.optional)
+    optional = tuple(item.id for item in instrument.items if item.optional)
+    return tuple(item.id for item in instrument.items), needed + optional, len(needed)
 
 
 def _from_mapping(instrument: Instrument, items: Mapping[str, Any]) -> dict[str, Any]:

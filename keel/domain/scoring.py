@@ -15,7 +15,6 @@ from typing import Any
 from keel.domain import answers as reading
 from keel.domain.answers import Given
 from keel.domain.instrument import (
-    AnyStep,
     Bands,
     Blank,
     Cases,
@@ -92,35 +91,61 @@ class ScoreResult:
         return out
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A definition turned into functions, once: the steps with the context they need, whether they are shown and how
+    they are computed; the bands that are returned; the warnings; the safety items with the items they stand on."""
+
+    steps: tuple[tuple[str, str | None, bool, Compute], ...]
+    bands: tuple[tuple[str, str, Bands], ...]
+    warnings: tuple[tuple[Judge, str], ...]
+    safety: tuple[tuple[Safety, tuple[str, ...], Judge], ...]
+
+
+@lru_cache(maxsize=512)
+def _ready(instrument: Instrument) -> Ready:
+    return Ready(
+        steps=tuple((s.name, s.needs, s.show, STEPS[type(s)](s, instrument)) for s in instrument.steps),
+        bands=tuple((band.gives, band.of, band) for band in instrument.bands if band.gives),
+        warnings=tuple((judge(warning.rule), warning.says) for warning in instrument.warnings),
+        safety=tuple((safety, safety.items(), judge(_safety_rule(safety))) for safety in instrument.safety),
+    )
+
+
 def score(instrument: Instrument, items: Any, context: Any = None) -> ScoreResult:
     """Score one response. `items` as in print (a list), by item id, or in the instrument's own shape; raw codes, None
     for a blank. Refuses an answer outside its codes, by item. Scores that need a context which is not given do not
     apply and are not returned."""
+    ready = _ready(instrument)
     known = reading.read_context(instrument, context)
     given = reading.read_answers(instrument, items)
     scope, skipped = reading.effective(instrument, given, known)
+    values = scope.values
     shown: dict[str, Any] = {}
-    for step, compute in _engine(instrument):
-        if step.needs is not None and known.get(step.needs) is None:
-            scope.values[step.name] = None
+    for name, needs, show, compute in ready.steps:
+        if needs is not None and known.get(needs) is None:
+            values[name] = None
             continue
-        value = compute(scope)
-        scope.values[step.name] = value
-        if step.show:
-            shown[step.name] = value
-    for band in instrument.bands:
-        if band.gives:
-            shown[band.gives] = _banded(band, scope.values[band.of])
+        values[name] = value = compute(scope)
+        if show:
+            shown[name] = value
+    for gives, of, band in ready.bands:
+        shown[gives] = None if values[of] is None else band.name(values[of])  # type: ignore[arg-type]
+    silent = None in given.values.values()
     return ScoreResult(
         instrument=instrument.id,
         version=instrument.version,
         scores=shown,
-        missing=_missing(instrument, scope, given, skipped),
-        declined=tuple(i.id for i in instrument.items if i.id in given.declined),
-        not_applicable=tuple(i.id for i in instrument.items if i.id in scope.not_applicable),
-        warnings=tuple(says for warns, says in _warnings(instrument) if warns(scope)),
-        alerts=_flags(instrument, scope, finished=True, skipped=skipped),
+        missing=_missing(instrument, scope, given, skipped) if silent else (),
+        declined=_in_print(instrument, given.declined),
+        not_applicable=_in_print(instrument, scope.not_applicable),
+        warnings=tuple(says for warns, says in ready.warnings if warns(scope)),
+        alerts=_flags(ready, scope, finished=True, skipped=skipped) if ready.safety else (),
     )
+
+
+def _in_print(instrument: Instrument, ids: frozenset[str]) -> tuple[str, ...]:
+    return tuple(item.id for item in instrument.items if item.id in ids) if ids else ()
 
 
 def safety_flags(
@@ -135,12 +160,10 @@ def safety_flags(
         items = dict(zip(ordered, items, strict=False))
     given, _ = reading.read_leniently(instrument, reading.by_item(instrument, items))
     scope, skipped = reading.effective(instrument, given, reading.read_context(instrument, context))
-    return _flags(instrument, scope, finished=finished, skipped=skipped)
+    return _flags(_ready(instrument), scope, finished=finished, skipped=skipped)
 
 
 def _missing(instrument: Instrument, scope: Scope, given: Given, skipped: frozenset[str]) -> tuple[str, ...]:
-    if None not in given.values.values():
-        return ()
     excused = skipped | scope.not_applicable
     return tuple(
         item.id
@@ -154,10 +177,10 @@ def _missing(instrument: Instrument, scope: Scope, given: Given, skipped: frozen
 _RANK = {"urgent": 0, "notify": 1, "unknown": 2}
 
 
-def _flags(instrument: Instrument, scope: Scope, *, finished: bool, skipped: frozenset[str]) -> tuple[SafetyFlag, ...]:
+def _flags(ready: Ready, scope: Scope, *, finished: bool, skipped: frozenset[str]) -> tuple[SafetyFlag, ...]:
     """One flag per item or group of items: the most urgent that fires, else unknown where a blank hides it."""
     found: dict[tuple[str, ...], SafetyFlag] = {}
-    for safety, items, judged in _safety(instrument):
+    for safety, items, judged in ready.safety:
         fires = judged(scope)
         level = safety.level if fires else "unknown"
         if fires is False or (fires is None and (not finished or skipped.issuperset(items))):
@@ -171,19 +194,8 @@ def _flags(instrument: Instrument, scope: Scope, *, finished: bool, skipped: fro
     return tuple(sorted(found.values(), key=lambda flag: _RANK[flag.level]))
 
 
-@lru_cache(maxsize=512)
-def _safety(instrument: Instrument) -> tuple[tuple[Safety, tuple[str, ...], Judge], ...]:
-    """Each safety item with the items it stands on and its condition, ready to judge."""
-    return tuple((safety, safety.items(), judge(_safety_rule(safety))) for safety in instrument.safety)
-
-
 def _safety_rule(safety: Safety) -> Rule:
     return safety.rule or Rule(of=safety.item, at_least=safety.at_least)
-
-
-@lru_cache(maxsize=512)
-def _warnings(instrument: Instrument) -> tuple[tuple[Judge, str], ...]:
-    return tuple((judge(warning.rule), warning.says) for warning in instrument.warnings)
 
 
 def _silent(items: tuple[str, ...]) -> str:
@@ -191,16 +203,6 @@ def _silent(items: tuple[str, ...]) -> str:
 
 
 # ---- steps --------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=512)
-def _engine(instrument: Instrument) -> tuple[tuple[AnyStep, Compute], ...]:
-    """The steps of a definition, ready to run."""
-    return tuple((step, STEPS[type(step)](step, instrument)) for step in instrument.steps)
-
-
-def _banded(band: Bands, value: Any) -> str | None:
-    return None if value is None else band.name(value)
 
 
 def changes(step: Terms, instrument: Instrument, *, reverse: bool) -> list[tuple[str, Change]]:

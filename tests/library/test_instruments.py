@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from random import Random
 from typing import Any
 
 import pytest
 
-from keel.domain.instrument import Example, Instrument
+from keel.domain.instrument import Example, Instrument, Mean, Percent, Sum
 from keel.domain.scoring import ScoreResult, score
 from keel.library import shelf
 from keel.library.instrument_files import instrument, instruments, sources
+from soak.responses import response
 
 EXAMPLES = [
     pytest.param(one, example, id=f"{one.id}-{n}")
@@ -129,3 +131,43 @@ CONTRACT_SCORES = {
 @pytest.mark.parametrize("id", CONTRACT_SCORES)
 def test_the_names_that_others_read_are_there(id: str) -> None:
     assert set(CONTRACT_SCORES[id].split()) <= set(instrument(id).score_names())
+
+
+@pytest.mark.parametrize("id", shelf.ids("instruments"))
+def test_every_score_stays_in_its_range(id: str) -> None:
+    one = instrument(id)
+    chance = Random(id)
+    ends = {step.name: (step.low, step.high) for step in one.steps if step.low is not None and step.high is not None}
+    for blank in (0.0, 0.1):
+        for _ in range(40):
+            scores = score(one, *response(one, chance, blank=blank, wrong=0)).scores
+            for name, (low, high) in ends.items():
+                value = scores.get(name)
+                assert value is None or low <= value <= high, (name, value)
+
+
+@pytest.mark.parametrize("id", shelf.ids("instruments"))
+def test_the_ends_of_each_scale_are_reached(id: str) -> None:
+    """Answering every item of a sum, mean or percentage at its lowest (reversed: highest) gives exactly `low`."""
+    one = instrument(id)
+    for step in one.steps:
+        if (
+            isinstance(step, Sum | Mean | Percent)
+            and {i.id for i in one.items} >= set(step.of)
+            and step.low is not None
+        ):
+            for end, wanted in (("low", step.low), ("high", step.high)):
+                items = {ref: extreme(one, step, ref, end) for ref in step.of}
+                gates = {item.id: item.answers.high for item in one.items if item.id.startswith("e")}
+                assert score(one, {**gates, **items}).scores.get(step.name, wanted) == wanted, (step.name, end)
+
+
+def extreme(one: Instrument, step: Sum | Mean | Percent, ref: str, end: str) -> Any:
+    """The answer that counts least (or most) in a step, whatever is reversed or recoded on the way."""
+    answers = one.item(ref).answers
+    tables = {r: one.recodes[name] for name, refs in step.recode.items() for r in refs}
+    if ref in tables:
+        worth = {int(code): value for code, value in tables[ref].items()}
+        return (min if end == "low" else max)(worth, key=lambda code: worth[code])
+    turned = ref in step.reversed and step.reversed_if is None
+    return answers.high if (end == "high") != turned else answers.low
