@@ -146,7 +146,6 @@ class Slopes:
 
     gradient: Array
     hessian: Array
-    information: Array  # the expected Hessian
     p: Array
     jacobian: Array
 
@@ -210,18 +209,15 @@ class Likelihood:
         return out
 
     def slopes(self, at: Point) -> Slopes:
-        """Gradient, observed Hessian and expected information of -2 log L at a point."""
+        """Gradient and observed Hessian of -2 log L at a point."""
         w, size = at.precision, self.patterns.size[:, None, None]
         minus = np.append(-at.beta, 1.0)
         residual = self.sums.spread(np.outer(minus, minus))
-        corner = np.zeros((self.p + 1, self.p + 1))
-        corner[:-1, :-1] = at.phi
-        leverage = self.sums.spread(corner) if self.reml else np.zeros_like(residual)
+        leverage = self._leverage(at)
         slope_weight = size * w - w @ (residual + leverage) @ w
         observed = 2 * w @ (residual + leverage) @ w - size * w
-        expected = size * w - 2 * w @ leverage @ w
         k = self.n_parameters
-        gradient, hessian, information = np.empty(k), np.zeros((k, k)), np.zeros((k, k))
+        gradient, hessian = np.empty(k), np.zeros((k, k))
         derivatives = np.empty((k, self.p + 1, self.p + 1))
         for structure, part, members in zip(self.structures, self.slices, self.members, strict=True):
             shape = structure.shape(at.x[part])
@@ -231,12 +227,34 @@ class Likelihood:
             derivatives[part] = self.sums.quadratic(v)
             gradient[part] = _against(shape.slopes, _flat(slope_weight[members], shape)[:, :, None, :])[:, 0]
             hessian[part, part] = _curve(shape, right, observed[members]) + _bend(shape, slope_weight[members])
-            information[part, part] = _curve(shape, right, expected[members])
         p = derivatives[:, :-1, :-1]
         jacobian = at.phi @ p @ at.phi
         b = derivatives[:, :-1, -1] - p @ at.beta
-        traces = p.reshape(k, -1) @ jacobian.reshape(k, -1).T if self.reml else np.zeros((k, k))
-        return Slopes(gradient, hessian - traces - 2 * b @ at.phi @ b.T, information + traces, p, jacobian)
+        traces = _traces(p, jacobian) if self.reml else 0.0
+        return Slopes(gradient, hessian - traces - 2 * b @ at.phi @ b.T, p, jacobian)
+
+    def information(self, at: Point, slopes: Slopes) -> Array:
+        """The expected Hessian of -2 log L at a point."""
+        w = at.precision
+        expected = self.patterns.size[:, None, None] * w - 2 * w @ self._leverage(at) @ w
+        out = _traces(slopes.p, slopes.jacobian) if self.reml else np.zeros_like(slopes.hessian)
+        for structure, part, members in zip(self.structures, self.slices, self.members, strict=True):
+            shape = structure.shape(at.x[part])
+            out[part, part] += _curve(shape, _times(w[members], shape.slopes), expected[members])
+        return out
+
+    def _leverage(self, at: Point) -> Array:
+        """sum over the participants of a pattern of x_i Phi x_i', which REML adds to the residuals; zero for ML."""
+        if not self.reml:
+            return np.zeros_like(at.precision)
+        corner = np.zeros((self.p + 1, self.p + 1))
+        corner[:-1, :-1] = at.phi
+        return self.sums.spread(corner)
+
+
+def _traces(p: Array, jacobian: Array) -> Array:
+    """tr(Phi p_h Phi p_j), (k, k)."""
+    return np.asarray(p.reshape(len(p), -1) @ jacobian.reshape(len(p), -1).T)
 
 
 def _positive(sigma: Array) -> bool:
@@ -341,7 +359,7 @@ def _newton(likelihood: Likelihood, x: Array, start: str) -> tuple[tuple[Point, 
     decrement, why, arrived = np.inf, f"{MOST_STEPS} steps were not enough", False
     slopes = likelihood.slopes(at)
     for step in range(MOST_STEPS + 1):
-        direction, is_newton = _direction(slopes)
+        direction, is_newton = _direction(likelihood, at, slopes)
         before, decrement = decrement, float(-slopes.gradient @ direction)
         stalled = decrement < SMALL_DECREMENT and decrement > before / 4
         if decrement < SMALLEST_DECREMENT or (stalled and (is_newton or step > 10)):
@@ -357,9 +375,10 @@ def _newton(likelihood: Likelihood, x: Array, start: str) -> tuple[tuple[Point, 
     return (at, slopes), Attempt("newton", start, step, at.value, decrement, arrived, why)
 
 
-def _direction(slopes: Slopes) -> tuple[Array, bool]:
+def _direction(likelihood: Likelihood, at: Point, slopes: Slopes) -> tuple[Array, bool]:
     """A step downhill, and whether it is Newton's own: that needs a positive definite Hessian."""
-    for matrix, is_newton in ((slopes.hessian, True), (slopes.information, False)):
+    for is_newton in (True, False):
+        matrix = slopes.hessian if is_newton else likelihood.information(at, slopes)
         known = np.diag(matrix) > 0
         if is_newton and not known.all():
             continue
@@ -372,7 +391,7 @@ def _direction(slopes: Slopes) -> tuple[Array, bool]:
             continue
         half = np.linalg.solve(factor, slopes.gradient / scale)
         return np.asarray(-np.linalg.solve(factor.T, half) / scale), is_newton
-    return np.asarray(-slopes.gradient / (1 + np.abs(np.diag(slopes.information)))), False
+    return np.asarray(-slopes.gradient / (1 + np.abs(np.diag(slopes.hessian)))), False
 
 
 def _halve(likelihood: Likelihood, at: Point, direction: Array, decrement: float) -> Point | None:

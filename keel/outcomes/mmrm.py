@@ -430,7 +430,8 @@ def _result(
     m2loglik = at.value + free * (np.log(2 * np.pi) + 2 * np.log(basis.scale)) - float(np.log(data.weight).sum())
     if choices.method == "reml":
         m2loglik += 2 * float(np.log(np.abs(np.diag(basis.r))).sum())
-    information = slopes.hessian if choices.information == "observed" else slopes.information
+    observed = choices.information == "observed"
+    information = slopes.hessian if observed else likelihood.information(at, slopes)
     theta_covariance = np.asarray(2 * np.linalg.inv(information), dtype=np.float64)
     robust, vcov = _vcov(choices, padded, likelihood, maximum, theta_covariance)
     back = np.asarray(basis.scale * np.linalg.inv(basis.r), dtype=np.float64)
