@@ -228,6 +228,7 @@ def test_nobody_sends_what_somebody_else_entered(device: Any, site: str, record:
     record.mood = "signed-out"
     ada = open_box(device, site, "ada")
     ada.evaluate(PUT, "from ada")
+    until(ada, "s.waiting === 1 && s.hold === 'sign_in'")  # the refused sending is over, none is on its way
     ada.close()
     record.mood = "well"
     ben = open_box(device, site, "ben")
@@ -272,6 +273,7 @@ def test_an_entry_whose_key_is_gone_is_shown_and_not_dropped(device: Any, site: 
     record.mood = "signed-out"
     page = open_box(device, site)
     page.evaluate(PUT, "sealed with the old key")
+    until(page, "s.waiting === 1 && s.hold === 'sign_in'")  # the refused sending is over, none is on its way
     page.evaluate("""async () => {
       const ask = (request) => new Promise((done) => (request.onsuccess = () => done(request.result)));
       const db = await ask(indexedDB.open("keel"));
