@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from keel.cli.safety_manual import manual
 from keel.domain.errors import refuse
 from keel.domain.fact import read_facts
 from keel.domain.medication import Interaction, rows_for
@@ -44,12 +45,15 @@ def _safety(argv: Sequence[str]) -> int:
     explain.add_argument("--protocol", metavar="ID", help="only as it applies to this protocol")
     listing = doors.add_parser("list", help="every rule and the protocols it applies to")
     listing.add_argument("--protocol", metavar="ID")
+    doors.add_parser("manual", help="the chapter of the manual, as Markdown")
     doors.add_parser("unverified", help="every limit and row that was not read at a source, or is open")
     args = parser.parse_args(argv)
     if args.door == "explain":
         _print(_explanation(args.rule, args.protocol))
     elif args.door == "list":
         _print([*_list(args.protocol), *_matrix_list(args.protocol)])
+    elif args.door == "manual":
+        print(manual(), end="")
     else:
         _print([*_unverified_rules(), *_unverified_rows(), *_half_lives()])
     return 0

@@ -167,3 +167,11 @@ def test_every_finding_can_be_explained(keel: Any, facts: Any) -> None:
         "ayahuasca": "exclude",
     }
     assert "sertraline" in ssri["medicines"]
+
+
+def test_the_manual_is_printed_from_the_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["safety", "manual"]) == 0
+    kept = Path(__file__).parents[2] / "docs" / "manual" / "safety.md"
+    assert capsys.readouterr().out == kept.read_text(encoding="utf-8"), (
+        "the rules have changed: ./dev keel safety manual > docs/manual/safety.md"
+    )
