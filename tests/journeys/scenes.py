@@ -1,0 +1,41 @@
+"""Scenes for browser tests, made by the same actions as people use. Each gives plain JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from keel.actions import assessment, participant
+from keel.records.models import AlertRow, ResponseRow
+from tests.clinic import BORN_ON, begin, consent, open_clinic
+
+
+def phone(instrument: str = "phq-9") -> dict[str, Any]:
+    """A clinic, a consented participant with a personal link, and one questionnaire laid before them."""
+    clinic = open_clinic()
+    clinic.at = datetime.now(UTC) - timedelta(minutes=10)
+    course = begin(clinic)
+    consent(clinic, course)
+    by = clinic.staff["coordinator"]
+    laid = assessment.begin(
+        course=course, instrument=instrument, visit="", respondent="participant", by=by, at=clinic.at
+    )
+    sent = participant.send_link(course=course, by=by, at=clinic.at)
+    return {
+        "course": course,
+        "response": laid.payload["response"],
+        "link": f"/p/{sent.secret}/",
+        "born": {"day": BORN_ON.day, "month": BORN_ON.month, "year": BORN_ON.year},
+        "emails": clinic.emails,
+    }
+
+
+def standing(response: str) -> dict[str, Any]:
+    """What the record holds of a response, and the alerts of the house."""
+    row = ResponseRow.objects.get(id=response)
+    return {
+        "items": row.items,
+        "scores": row.scores,
+        "completed": row.completed_at is not None,
+        "alerts": list(AlertRow.objects.order_by("raised_at").values("level", "state", "why", "step")),
+    }
