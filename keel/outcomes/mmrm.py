@@ -182,6 +182,14 @@ def _choices(covariance: str, method: str, df: str, vcov: str | None, informatio
             where="vcov",
             code="kenward_roger_pair",
         )
+    if df == "kenward-roger-linear" and chosen != df:
+        raise refuse(
+            f"{df} was not combined with a {chosen} covariance",
+            "The one leaves out the second derivatives of the covariance, the other takes them in",
+            "Leave out --vcov",
+            where="vcov",
+            code="kenward_roger_pair",
+        )
     if kenward_roger and method != "reml":
         raise refuse(
             "Kenward-Roger was not computed",

@@ -34,6 +34,11 @@ def test_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
     assert {one["contrast"] for one in told["contrasts"]} == {"A1 - A0"}
 
 
+def test_names_are_understood_in_capitals(capsys: pytest.CaptureFixture[str]) -> None:
+    shouted = ["--method", "REML", "--covariance", "US", "--df", "Kenward-Roger"]
+    assert ask(capsys, str(DATA), *USUAL, *shouted) == ask(capsys, str(DATA), *USUAL, "--df", "kenward-roger")
+
+
 def test_parquet_reads_as_csv_does(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     pl.read_csv(DATA).write_parquet(tmp_path / "trial.parquet")
     assert ask(capsys, str(tmp_path / "trial.parquet"), *USUAL) == ask(capsys, str(DATA), *USUAL)
@@ -131,6 +136,7 @@ def test_an_aliased_column_is_null_and_named(capsys: pytest.CaptureFixture[str],
         (["--covariance", "banded"], "no covariance 'banded'"),
         (["--df", "kenward-roger", "--vcov", "asymptotic"], "together"),
         (["--df", "kenward-roger", "--method", "ml"], "defined for REML"),
+        (["--df", "kenward-roger-linear", "--vcov", "kenward-roger"], "Leave out --vcov"),
         (["--weights", "wt"], "no column 'wt'"),
         (["--lsmeans", "base"], "it is a covariate"),
         (["--by", "visit"], "--lsmeans"),
