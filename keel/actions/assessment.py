@@ -13,6 +13,7 @@ from typing import Any
 
 from keel.actions import safety
 from keel.actions.door import action, on_course
+from keel.actions.screening import judge_with
 from keel.actions.study import adopt
 from keel.actions.visits import protocol_of, today_at, zone_of
 from keel.domain import answers as reading
@@ -34,6 +35,7 @@ from keel.domain.questionnaire import (
     standing,
 )
 from keel.domain.scoring import ScoreResult, score
+from keel.domain.screening import check_expectancy
 from keel.library import shelf
 from keel.queries import definitions
 from keel.records import vault
@@ -68,6 +70,7 @@ def begin(
         check_consent(state, protocol, visit)
         _check_asked(state, protocol, visit, instrument, respondent, by)
         check_not_there(state, visit, instrument, respondent)
+        check_expectancy(state, instrument)
         begun = standing(state, visit, instrument, respondent)
         if begun:
             stream = writing.streams[0]
@@ -140,6 +143,7 @@ def complete(
         when = _not_later(occurred_at, at)
         writing.append("response_completed", payload, by=by, at=at, id=id, occurred_at=when)
         _raise_due(writing, state, begun, definition, begun.items, by, at, finished=True)
+        judge_with(writing, begun.instrument, at=at)
         return writing.recorded()
 
 
@@ -176,6 +180,7 @@ def enter(
             find_asked(state, protocol, visit, instrument, respondent)
         _check_hand(by, respondent, paper=paper)
         check_not_there(state, visit, instrument, respondent)
+        check_expectancy(state, instrument)
         if again is not None:
             check_same(definition, items, again)
         known = {**(context or {}), **context_for(state, protocol, definition, visit)}
@@ -188,6 +193,7 @@ def enter(
         when = _day(state.site, on, at)
         writing.append("response_entered", payload, by=by, at=at, id=entered.id, occurred_at=when)
         _raise_due(writing, state, entered, definition, given, by, at, finished=True)
+        judge_with(writing, instrument, at=at)
         return writing.recorded()
 
 
@@ -212,6 +218,7 @@ def amend_response(
             raise refuse("Nothing was amended", "a blinded rater amends ratings only", "Ask who entered it")
         if not reason.strip():
             raise refuse("Nothing was amended", "no reason is given", "Say why the first entry was wrong")
+        check_expectancy(state, known.instrument)
         definition = definitions.instrument(known.instrument, known.version)
         given = {key: value for key, value in reading.by_item(definition, items).items() if value is not None}
         if given == dict(known.items):

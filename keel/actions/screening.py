@@ -20,7 +20,7 @@ from keel.actions.visits import protocol_of, today_at
 from keel.domain import access, consent, screening
 from keel.domain.allocation import next_arm
 from keel.domain.consent import Document
-from keel.domain.course import Course
+from keel.domain.course import Course, fold
 from keel.domain.errors import Reason, Refused, refuse
 from keel.domain.events import Actor, check_id, new_id
 from keel.domain.fact import FactKind, read_facts
@@ -339,6 +339,14 @@ def _judge_in(
         if calls and finding["rule"] not in before:
             source = {"rule": finding["rule"]}
             raise_in(writing, site=state.site, level="urgent", why=finding["because"], source=source, by=by, at=at)
+
+
+def judge_with(writing: Writing, instrument: str, *, at: datetime) -> None:
+    """Judge anew, within the decision that finished a questionnaire which supplies facts of a screening."""
+    state: Course = writing.state(fold)
+    supplies = f"scales.{instrument}" in catalogue() or instrument == "c-ssrs-screener"
+    if supplies and state.open and state.findings and state.enrolled_on is None:
+        _judge_in(writing, state, on=today_at(state.site, at), guard="admit", by=access.SYSTEM, at=at)
 
 
 def _findings(verdict: Verdict) -> list[dict[str, Any]]:

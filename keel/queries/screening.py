@@ -433,14 +433,15 @@ def papers(*, course: str, by: Actor, at: datetime) -> Papers:
     seen = see(course, by=by, what="see_consent", at=at)
     asked_for = StudyRow.objects.get(id=seen.row.study).documents
     every = (*asked_for, *(d for d in seen.state.consents if d not in asked_for))
-    return Papers(seen.strip, tuple(_paper(seen.state, d) for d in every), seen.state.consented, seen.row.ended)
+    told = _history(seen.state)
+    found = tuple(_paper(seen.state, d, told.get(d, {})) for d in every)
+    return Papers(seen.strip, found, seen.state.consented, seen.row.ended)
 
 
-def _paper(state: Course, document: str) -> Paper:
+def _paper(state: Course, document: str, said: Mapping[str, Any]) -> Paper:
     standing = state.consents.get(document)
     shelved, _ = document_entry(document)
     text = definitions.document(document, standing.version) if standing else shelved
-    said = _said(state, document) if standing else {}
     level, word = _standing(standing)
     return Paper(
         document=document,
@@ -477,24 +478,24 @@ def _standing(consent: Consent | None) -> tuple[str, str]:
     return "in_window", "Passed, to be signed" if consent.passed else "Offered"
 
 
-def _said(state: Course, document: str) -> dict[str, Any]:
-    """Times, names and event ids of a document's consent, from the course's own journal since it was last offered."""
+def _history(state: Course) -> dict[str, dict[str, Any]]:
+    """Times, names and event ids of every document's consent, from the course's own journal since it was last offered."""
     open_ = vault.opener(state.participant)
-    said: dict[str, Any] = {}
+    told: dict[str, dict[str, Any]] = {}
     for event in journal.events(f"course:{state.id}"):
-        if event.payload.get("document") != document:
+        if not event.kind.startswith(("consent_", "comprehension_")):
             continue
         if event.kind == "consent_offered":
-            said = {"offered_at": event.occurred_at, "events": {}}
+            told[event.payload["document"]] = {"offered_at": event.occurred_at, "events": {}}
+        said = told[event.payload["document"]]
         if event.kind == "consent_signed":
             said |= {"signed_name": open_(event.payload["name"])}
         if event.kind == "consent_countersigned":
             said |= {"countersigned_by": account.names({event.by["actor"]}).get(event.by["actor"], "")}
         if event.kind == "consent_withdrawn":
             said |= {"withdrawn_words": open_(event.payload.get("words"))}
-        if event.kind.startswith(("consent_", "comprehension_")):
-            said["events"][event.kind] = event.id
-    return said
+        said["events"][event.kind] = event.id
+    return told
 
 
 @dataclass(frozen=True)
@@ -539,6 +540,7 @@ def _signed_paper(seen: Seen, document: str) -> SignedPaper:
     text = definitions.document(document, standing.version)
     site = SiteRow.objects.get(id=state.site)
     known = vault.identity(state.participant)
+    said = _history(state)[document]
     answers = [
         Answered(q.ask, str(standing.answers[q.id]), standing.answers[q.id] == q.right)
         for q in text.questions
@@ -553,8 +555,8 @@ def _signed_paper(seen: Seen, document: str) -> SignedPaper:
         document=text,
         sha256=definitions.sha256("documents", document, standing.version),
         answers=tuple(answers),
-        paper=_paper(state, document),
-        events=tuple(_said(state, document)["events"].items()),
+        paper=_paper(state, document, said),
+        events=tuple(said["events"].items()),
     )
 
 
@@ -585,9 +587,10 @@ def my_papers(*, by: Actor, at: datetime) -> tuple[MyPaper, ...]:
     """The documents that were given to me, in the order in which they came."""
     _, state = _mine(by, at)
     found = []
-    for document in state.consents:
-        paper = _paper(state, document)
-        found.append(MyPaper(document, paper.title, *MINE[paper.word]))
+    for document, standing in state.consents.items():
+        level, word, to_do = MINE[_standing(standing)[1]]
+        title = definitions.document(document, standing.version).title
+        found.append(MyPaper(document, title, "planned" if state.ended and level == "due" else level, word, to_do))
     return tuple(found)
 
 
@@ -624,7 +627,7 @@ def my_reading(*, document: str, by: Actor, at: datetime) -> MyReading:
     return MyReading(
         course=seen.row.id,
         document=text,
-        paper=_paper(state, document),
+        paper=_paper(state, document, _history(state)[document]),
         answers=dict(standing.answers),
         next_question=None if standing.passed or not waiting else waiting[0],
         name=known.name if known else "",
@@ -663,6 +666,7 @@ class Enrolment:
     expectancy_at: datetime | None
     expectancy_instrument: str
     ready_to_allocate: bool
+    laid: bool
     ended: str
 
 
@@ -687,6 +691,7 @@ def enrolment(*, course: str, by: Actor, at: datetime) -> Enrolment:
         expectancy_at=measured.completed_at if measured else None,
         expectancy_instrument=definitions.instrument(screening.EXPECTANCY).short,
         ready_to_allocate=state.enrolled_on is not None and not state.arm and (len(arms) == 1 or measured is not None),
+        laid=any(r.instrument == screening.EXPECTANCY and not r.completed_at for r in state.responses.values()),
         ended=state.ended,
     )
 
@@ -697,10 +702,10 @@ def _steps(seen: Seen) -> Iterator[Step]:
         "Pre-screen", "done" if state.pre_screened else "due", "" if state.pre_screened else "Not yet", "pre_screen"
     )
     for document in StudyRow.objects.get(id=seen.row.study).documents:
-        paper = _paper(state, document)
-        if paper.required:
-            level = "done" if paper.word == "Signed and countersigned" else paper.state
-            yield Step(paper.title, level if level != "in_window" else "due", paper.word, "consent")
+        text, _ = document_entry(document)
+        if text.required:
+            level, word = _standing(state.consents.get(document))
+            yield Step(text.title, "due" if level == "in_window" else level, word, "consent")
     open_ = state.standing_stops
     if not state.findings:
         yield Step("The rules", "unknown", "Nothing was judged yet", "screening")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keel.actions import screening, study
+from keel.actions import assessment, screening, study
 from keel.domain.access import SYSTEM
 from keel.domain.errors import Refused
 from keel.domain.events import Actor, new_id
@@ -185,6 +185,19 @@ def test_facts_age_between_two_judgements(clinic: Clinic) -> None:
     clinic.later(days=60)
     screening.judge(course=course, by=clinic.staff["coordinator"], at=clinic.at)
     assert finding(course, "pregnancy").finding == "unknown"
+
+
+def test_a_rating_of_the_screening_is_judged_when_it_is_finished(clinic: Clinic) -> None:
+    course = begin(clinic)
+    screening.record_facts(**facts_of(clinic, course, {"qtcf_ms": 408}))
+    assert finding(course, "severity").finding == "unknown"
+    given: dict[str, Any] = {"course": course, "visit": "screening", "by": clinic.staff["rater"], "at": clinic.at}
+    assessment.enter(instrument="grid-hamd-17", items=[0] * 17, respondent="rater", paper=False, **given)
+    assert finding(course, "severity").finding == "stop"
+    used = finding(course, "severity").used["scales.grid-hamd-17"]
+    assert (used["value"], used["source"]) == (0, "grid-hamd-17, answered here")
+    screening.record_facts(**facts_of(clinic, course, {"scales.grid-hamd-17": {"value": 20, "on": "2026-02-20"}}))
+    assert finding(course, "severity").finding == "stop"  # the older total does not displace the newer rating
 
 
 def test_another_site_and_another_role_find_no_door(clinic: Clinic) -> None:
@@ -425,6 +438,20 @@ def test_allocation_waits_for_expectancy_and_is_never_repeated(clinic: Clinic) -
     drawn = EventRow.objects.get(kind="allocated").payload
     assert response in drawn and "seed" not in drawn
     refused(screening.allocate, "allocated already", **given)
+
+
+def test_expectancy_is_measured_once_and_frozen(clinic: Clinic) -> None:
+    course = enrolled(clinic)
+    given: dict[str, Any] = {"course": course, "instrument": "ceq-credibility", "visit": "", "at": clinic.at}
+    items = [8, 7, 8, 70, 6, 60]
+    by = clinic.staff["coordinator"]
+    first = assessment.enter(items=items, by=by, **given)
+    refused(assessment.enter, "measured once and frozen", items=[1, 1, 1, 0, 1, 0], by=by, **given)
+    refused(assessment.begin, "measured once and frozen", by=by, **given)
+    changed = {"course": course, "event": first.id, "items": [9, 9, 9, 90, 9, 90], "reason": "In hindsight."}
+    refused(assessment.amend_response, "measured once and frozen", by=by, at=clinic.at, **changed)
+    screening.allocate(course=course, by=by, at=clinic.at)
+    assert first.id in EventRow.objects.get(kind="allocated").payload
 
 
 def test_the_list_of_arms_is_the_same_every_time_and_both_arms_come(clinic: Clinic) -> None:

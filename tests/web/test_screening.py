@@ -225,6 +225,7 @@ def test_consent_from_the_offer_to_the_paper(clinic: Clinic, enter: Enter) -> No
     assert me.get(mine).status_code == 404
     assert team.post(staff, {"form": "offer", "document": TREATMENT}).status_code == 302
     assert "Read it" in text(me.get("/me/consent/"))
+    assert "to say yes or no" in text(me.get("/me/"))
     assert "1 of 8" in text(me.get(mine)) and "On to the questions" in text(me.get(f"{mine}?step=8"))
 
     answer = {"form": "answer", "step": "questions"}
@@ -242,6 +243,7 @@ def test_consent_from_the_offer_to_the_paper(clinic: Clinic, enter: Enter) -> No
     assert "not the name we know you by" in text(me.post(mine, {**sign, "free": "yes", "name": "Eve"}))
     assert me.post(mine, {**sign, "free": "yes"}).status_code == 302
     assert "You signed this on" in text(me.get(mine))
+    assert "to say yes or no" not in text(me.get("/me/"))
     assert f"as {NAME}" in text(team.get(staff))
     assert team.post(staff, {"form": "countersign", "document": TREATMENT}).status_code == 302
     assert state_of(course).consented
@@ -300,6 +302,8 @@ def test_enrolment_shows_what_it_waits_for(clinic: Clinic, enter: Enter) -> None
     page = client.post(address, {"form": "allocate"})
     assert page.status_code == 409 and "expectancy was not measured" in text(page)
     assert "Enrolled on 2 March 2026" in text(client.get(address))
+    assert client.post(address, {"form": "expectancy"}).status_code == 302
+    assert "lies before the participant" in text(client.get(address))
 
 
 def test_the_sheet_and_the_judgement_agree(clinic: Clinic, enter: Enter) -> None:

@@ -13,15 +13,16 @@ from keel.actions import participant as act
 from keel.domain.errors import Refused
 from keel.domain.events import Actor
 from keel.queries import participant as ask
+from keel.queries import screening
 from keel.web.layout.page import malformed, page, status_of
 
 
 @page("see_own_course", open_to_links=True)
 def today(request: HttpRequest, *, by: Actor, at: datetime) -> HttpResponse:
     found = ask.today(by=by, at=at)
-    return render(
-        request, "participant/today.html", {"page_title": "Today", "today": found, "sent": "sent" in request.GET}
-    )
+    papers = [paper for paper in screening.my_papers(by=by, at=at) if paper.state == "due"]
+    known = {"page_title": "Today", "today": found, "papers": papers, "sent": "sent" in request.GET}
+    return render(request, "participant/today.html", known)
 
 
 @page("see_own_course", methods=("GET", "POST"), open_to_links=True)

@@ -37,7 +37,7 @@ def consent(request: HttpRequest, *, by: Actor, at: datetime, course: str) -> Ht
         "given": request.POST,
         "may": {
             what: access.may(by, what) and not seen.ended
-            for what in ("offer_consent", "countersign_consent", "withdraw_consent")
+            for what in ("offer_consent", "countersign_consent", "withdraw_consent", "send_link")
         },
     }
     return render(request, "screening/consent.html", context, status=status)

@@ -7,10 +7,12 @@ from datetime import datetime
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
+from keel.actions import assessment
 from keel.actions import screening as actions
 from keel.domain import access
 from keel.domain.errors import Reason, Refused
 from keel.domain.events import Actor
+from keel.domain.screening import EXPECTANCY
 from keel.queries import screening as queries
 from keel.web.course.tabs import tabs
 from keel.web.layout.page import malformed, page, status_of
@@ -52,7 +54,7 @@ def enrolment(request: HttpRequest, *, by: Actor, at: datetime, course: str) -> 
             value=seen.today.isoformat(),
             max=seen.today.isoformat(),
         ),
-        "may": {what: access.may(by, what) and not seen.ended for what in ("enrol", "allocate")},
+        "may": {what: access.may(by, what) and not seen.ended for what in ("enrol", "allocate", "answer")},
     }
     return render(request, "screening/enrolment.html", context, status=status)
 
@@ -62,7 +64,11 @@ def _do(request: HttpRequest, course: str, by: Actor, at: datetime) -> None:
     if form == "enrol":
         on = day(request.POST.get("on", ""), what="The person was not enrolled", where="on")
         actions.enrol(course=course, on=on, by=by, at=at)
+    elif form == "expectancy":
+        assessment.begin(course=course, instrument=EXPECTANCY, visit="", respondent="participant", by=by, at=at)
     elif form == "allocate":
         actions.allocate(course=course, by=by, at=at)
     else:
-        raise malformed("Nothing was written", "the page sent no form that it has", "Send one of enrol, allocate")
+        raise malformed(
+            "Nothing was written", "the page sent no form that it has", "Send one of enrol, expectancy, allocate"
+        )
