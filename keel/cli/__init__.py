@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mediate": ("keel.cli.evidence", "indirect, direct and total effects with bootstrap and sensitivity"),
     "blinding": ("keel.cli.evidence", "Bang's and James' index of what people guessed"),
     "effect-size": ("keel.cli.evidence", "an effect between two arms or within one, with its definition"),
-    "instruments": ("keel.cli.score", "the instruments on the shelf: list, show ID, open"),
+    "instruments": ("keel.cli.score", "the instruments on the shelf: list, show ID, open, rights"),
     "score": ("keel.cli.score", "score responses: --batch FILE.jsonl or -"),
     "screen": ("keel.cli.screen", "judge a person's facts for a protocol"),
     "safety": ("keel.cli.screen", "explain, list and check the safety rules"),

@@ -1,12 +1,14 @@
-"""`keel score --batch FILE.jsonl|-` and `keel instruments list | show ID | open`."""
+"""`keel score --batch FILE.jsonl|-` and `keel instruments list | show ID | open | rights [--on DATE]`."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime as dt
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from typing import IO, Any
 
@@ -14,6 +16,7 @@ from keel.domain.errors import Refused, refuse
 from keel.domain.instrument import Instrument
 from keel.domain.scoring import safety_flags, score
 from keel.library.instrument_files import instrument, instruments, sources
+from keel.library.wording import rights
 
 
 def run(command: str, argv: Sequence[str]) -> int:
@@ -101,9 +104,13 @@ def instruments_command(argv: Sequence[str]) -> int:
     parts.add_parser("list", help="every instrument in a line")
     parts.add_parser("show", help="one instrument whole").add_argument("id")
     parts.add_parser("open", help="what is not verified, and what stays null")
+    on = parts.add_parser("rights", help="which words may be shown on a day, and whom to ask for the others")
+    on.add_argument("--on", type=dt.date.fromisoformat, default=dt.date.today(), metavar="YYYY-MM-DD")
     given = parser.parse_args(argv)
     if given.part == "show":
         _print(shown(instrument(given.id)))
+    elif given.part == "rights":
+        _print([asdict(right) for right in rights(on=given.on)])
     else:
         _print([{"list": in_short, "open": still_open}[given.part](one) for one in instruments().values()])
     return 0

@@ -103,3 +103,10 @@ def test_what_is_open_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "score criterion_G" in still["caps-5"]["from_memory"]
     assert "safety 10" in still["madrs"]["house_rules"]
     assert still["wai-s"]["verified"] is False
+
+
+def test_the_rights_of_a_day(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["instruments", "rights", "--on", "2026-03-01"]) == 0
+    known = {one["id"]: one for one in json.loads(capsys.readouterr().out)}
+    assert (known["madrs"]["must_ask"], known["madrs"]["holder"]) == (True, "Royal College of Psychiatrists")
+    assert (known["gad-7"]["must_ask"], known["gad-7"]["languages"]) == (False, ["en"])
