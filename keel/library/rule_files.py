@@ -6,7 +6,8 @@
 
 A site's shelf (KEEL_SHELF) may add rules, and may answer a number that ours leaves open. Where a site's
 file has the id of one of ours, both are judged and the worse finding counts: a site can tighten a rule
-and never silently loosen it.
+and never silently loosen it. The same holds for rows of the medication matrix, for medicines and for the
+ages of facts.
 """
 
 from __future__ import annotations
@@ -95,6 +96,17 @@ def rule_entries() -> tuple[shelf.Entry, ...]:
 def _rule_paths() -> Iterator[Path]:
     for folder in reversed(shelf.shelves()):
         yield from sorted((folder / KIND).glob("*.toml"))
+
+
+def _entries(kind: str, id: str) -> tuple[shelf.Entry, ...]:
+    """Every file of that id, ours first: what a site writes is laid upon ours and never stands instead of it."""
+    paths = (folder / kind / f"{id}.toml" for folder in reversed(shelf.shelves()))
+    return tuple(shelf.read_file(path, kind=kind) for path in paths if path.exists()) or (shelf.read(kind, id),)
+
+
+def _laid(kind: str, id: str, key: str) -> dict[str, Any]:
+    """One table of names out of every file of that id; where a site says something else of a name, ours holds."""
+    return {name: row for entry in reversed(_entries(kind, id)) for name, row in entry.table.get(key, {}).items()}
 
 
 def _stamp(*kinds: str) -> Stamp:
@@ -249,7 +261,7 @@ def _bad(where: str, why: str) -> Refused:
 
 def _screened() -> dict[str, tuple[str, bool]]:
     """The protocols that have rules of their own: id -> (substance, is it a service)."""
-    table = shelf.read("tables", "screening_protocols").table["protocols"]
+    table = _laid("tables", "screening_protocols", "protocols")
     return {id: (row["substance"], row["kind"] == "service") for id, row in table.items()}
 
 
@@ -286,7 +298,7 @@ def resolve(evidence: str, where: str = "") -> str:
     """`S 96` as its address, a DOI or an address as it stands. Refuses what is neither."""
     if evidence.startswith(("doi:", "http://", "https://", "21 CFR ", "45 CFR ", "Regulation ")):
         return evidence
-    sources: Mapping[str, str] = shelf.read("sources", KIND).table["rows"]
+    sources: Mapping[str, str] = _laid("sources", KIND, "rows")
     if evidence not in sources:
         raise _bad(where, f"its evidence {evidence!r} is no source that we have")
     return sources[evidence]
@@ -299,7 +311,15 @@ def catalogue() -> Mapping[str, FactKind]:
 
 @lru_cache(maxsize=4)
 def _catalogue(stamp: Stamp) -> Mapping[str, FactKind]:
-    return {row["name"]: _fact_kind(row) for row in shelf.read("tables", "facts").table["facts"]}
+    """A site may add facts and let ours go stale sooner, never later."""
+    kinds: dict[str, FactKind] = {}
+    for entry in _entries("tables", "facts"):
+        for row in entry.table["facts"]:
+            new = _fact_kind(row)
+            old = kinds.setdefault(new.name, new)
+            sooner = {guard: min(days, new.max_age_days.get(guard, days)) for guard, days in old.max_age_days.items()}
+            kinds[new.name] = replace(old, max_age_days={**new.max_age_days, **sooner})
+    return kinds
 
 
 def _fact_kind(row: Mapping[str, Any]) -> FactKind:
@@ -332,29 +352,45 @@ def medicines() -> MedicineList:
 @lru_cache(maxsize=4)
 def _medicines(stamp: Stamp) -> MedicineList:
     groups = {id: tuple(row.get("groups", ())) for id, row in _classes().items()}
-    return MedicineList.of(m for id in shelf.ids("medications") for m in _medicines_of(id, groups))
+    found: dict[str, Medicine] = {}
+    for id in shelf.ids("medications"):
+        for entry in _entries("medications", id):
+            for new in _medicines_of(entry, groups):
+                found[new.id] = _together(found.get(new.id, new), new)
+    return MedicineList.of(found.values())
 
 
-def _medicines_of(file: str, groups: Mapping[str, tuple[str, ...]]) -> Iterator[Medicine]:
-    table = shelf.read("medications", file).table
+def _together(old: Medicine, new: Medicine) -> Medicine:
+    """A medicine of two files has the names and the classes of both, and the longer half-life."""
+    longer = max(old, new, key=lambda medicine: medicine.half_life_hours or 0)
+    return replace(
+        old,
+        names=tuple(dict.fromkeys((*old.names, *new.names))),
+        classes=old.classes | new.classes,
+        half_life_hours=longer.half_life_hours,
+        half_life_source=longer.half_life_source,
+    )
+
+
+def _medicines_of(entry: shelf.Entry, groups: Mapping[str, tuple[str, ...]]) -> Iterator[Medicine]:
+    table = entry.table
     for row in table["medicines"]:
         direct = {table["class"], *row.get("also", ())}
         for name in sorted(direct - set(groups)):
-            raise _bad(f"medications/{file}.toml, {row['id']}", f"its class {name!r} is not in the table of classes")
+            raise _bad(f"{entry.place}, {row['id']}", f"its class {name!r} is not in the table of classes")
         half_life = row.get("half_life_hours")
         yield Medicine(
             id=row["id"],
             names=tuple(row.get("names", ())),
             classes=frozenset(direct | {g for name in direct for g in groups[name]}),
             half_life_hours=half_life,
-            half_life_source=resolve(row.get("half_life_source", ""), file) if half_life is not None else "",
+            half_life_source=resolve(row.get("half_life_source", ""), entry.place) if half_life is not None else "",
             source=table["source"],
         )
 
 
 def _classes() -> Mapping[str, Any]:
-    classes: Mapping[str, Any] = shelf.read("tables", "medication_classes").table["classes"]
-    return classes
+    return _laid("tables", "medication_classes", "classes")
 
 
 def risks() -> dict[str, tuple[str, ...]]:
@@ -368,14 +404,18 @@ def substances() -> tuple[str, ...]:
 
 def matrix(substance: str) -> tuple[Interaction, ...]:
     """The rows of the medication matrix for one substance."""
-    entry = shelf.read("substances", substance)
     reviews = _reviews(substance)
-    return tuple(_interaction(row, entry, reviews) for row in entry.table.get("interactions", ()))
+    return tuple(
+        _interaction(row, entry, reviews)
+        for entry in _entries("substances", substance)
+        for row in entry.table.get("interactions", ())
+    )
 
 
 def _reviews(substance: str) -> tuple[str, ...]:
     """Where to look up what a row does not cite, and what no row speaks of."""
-    return tuple(resolve(one) for one in shelf.read("substances", substance).table.get("reviews", ()))
+    named = (one for entry in _entries("substances", substance) for one in entry.table.get("reviews", ()))
+    return tuple(dict.fromkeys(resolve(one) for one in named))
 
 
 def _interaction(row: Mapping[str, Any], entry: shelf.Entry, reviews: tuple[str, ...]) -> Interaction:

@@ -126,6 +126,37 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return write
 
 
+def test_a_site_lays_its_matrix_medicines_and_ages_upon_ours(site: Any, tmp_path: Path) -> None:
+    for kind in ("substances", "medications", "tables"):
+        (tmp_path / kind).mkdir()
+    (tmp_path / "substances" / "psilocybin.toml").write_text(
+        'version = 1\n[[interactions]]\nclass = "thyroid"\naction = "caution"\nbecause = "ours looks first"\n'
+        'basis = "house"\nevidence = ["S 115"]\nverified = false\n'
+        '[[interactions]]\nclass = "lithium"\naction = "ok"\nbecause = "harmless"\nbasis = "house"\n'
+        'evidence = ["S 115"]\nverified = false\n'
+    )
+    (tmp_path / "medications" / "thyroid.toml").write_text(
+        'version = 1\nclass = "thyroid"\nsource = "ours"\n[[medicines]]\nid = "lithium"\nnames = ["Hausname"]\n'
+    )
+    (tmp_path / "tables" / "facts.toml").write_text(
+        "version = 1\n"
+        + "".join(
+            f'[[facts]]\nname = "{name}"\nlabel = "x"\nkind = "number"\nsupplied_by = ["us"]\n'
+            f"max_age_days = {{ admit = {days} }}\n"
+            for name, days in (("qtcf_ms", 10), ("weight_kg", 9999), ("our_own", 5))
+        )
+    )
+    ages = {name: kind.max_age_days.get("admit") for name, kind in rule_files.catalogue().items()}
+    assert (ages["qtcf_ms"], ages["weight_kg"], ages["our_own"]) == (10, 90, 5)
+    assert finding("davis-2021", "medication-thyroid", {"medications": [{"name": "levothyroxine"}]}).level is (
+        Level.CAUTION
+    )
+    for name in ("lithium", "Hausname"):
+        found = verdict("davis-2021", {"medications": [{"name": name}]})
+        assert found.level is Level.STOP
+        assert {f.level for f in found.findings if f.rule == "medication-lithium"} == {Level.STOP, Level.CLEAR}
+
+
 def limited(protocol: str, limits: str) -> str:
     whole = RULE.replace("history.stroke", "qtcf_ms > limit.qtcf_ms").replace("davis-2021", protocol)
     return whole + f"limits = {{ {limits} }}\n"
