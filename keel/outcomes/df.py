@@ -81,7 +81,7 @@ def estimates(by: Inference, contrasts: Array, *, confidence: float = 0.95) -> l
     with np.errstate(
         invalid="ignore", divide="ignore"
     ):  # no variance, no degrees of freedom: not a number, printed as null
-        se = np.sqrt(np.einsum("cp,pq,cq->c", contrasts, by.vcov, contrasts, optimize=True))
+        se = np.sqrt(_variance(by.vcov, contrasts))
         df = degrees_of_freedom(by, contrasts)
         t = value / se
     p = 2 * special.stdtr(df, -np.abs(t))
@@ -98,9 +98,14 @@ def degrees_of_freedom(by: Inference, contrasts: Array) -> Array:
         return np.array([by.coefficient_df[row != 0].min() for row in contrasts])
     if by.sandwich is not None:
         return by.sandwich.degrees_of_freedom(contrasts)
-    variance = np.einsum("cp,pq,cq->c", contrasts, by.phi, contrasts, optimize=True)
+    variance = _variance(by.phi, contrasts)
     gradient = _quadratic(by, contrasts)
-    return np.asarray(2 * variance**2 / np.einsum("ck,kl,cl->c", gradient, by.theta_covariance, gradient))
+    return np.asarray(2 * variance**2 / _variance(by.theta_covariance, gradient))
+
+
+def _variance(covariance: Array, contrasts: Array) -> Array:
+    """c'Vc of each row of `contrasts`."""
+    return np.asarray((contrasts @ covariance * contrasts).sum(1))
 
 
 def _quadratic(by: Inference, contrasts: Array) -> Array:
@@ -151,7 +156,7 @@ def _fai_cornelius(by: Inference, contrasts: Array) -> JointTest:
         each = by.sandwich.degrees_of_freedom(rotated)
     else:
         gradient = _quadratic(by, rotated)
-        each = 2 * variance**2 / np.einsum("ck,kl,cl->c", gradient, by.theta_covariance, gradient)
+        each = 2 * variance**2 / _variance(by.theta_covariance, gradient)
     df = _pooled(each)
     return JointTest(len(each), df, f, float(special.fdtrc(len(each), df, f)))
 

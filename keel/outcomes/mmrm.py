@@ -266,6 +266,8 @@ def _basis(data: RepeatedMeasures) -> Basis:
 def independent_columns(r: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Which columns of a matrix add something to those before them, as R's qr decides it, from its factor r."""
     size = np.linalg.norm(r, axis=0)
+    if r.shape[0] == r.shape[1] and (np.abs(np.diag(r)) > ALIASED * size).all():
+        return np.ones(r.shape[1], dtype=bool)  # the diagonal is what is left of each column after those before it
     kept = np.zeros(r.shape[1], dtype=bool)
     basis = np.empty((r.shape[0], 0))
     for at in range(r.shape[1]):

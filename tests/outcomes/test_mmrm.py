@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keel.domain.errors import Refused
 from keel.outcomes import likelihood
 from keel.outcomes.columns import read_table
 from keel.outcomes.covariance import COVARIANCES, Array, Structure, cholesky_curvature, to_elements
 from keel.outcomes.formula import parse_formula
 from keel.outcomes.likelihood import Likelihood, Moments, Patterns, Rows
 from keel.outcomes.lsmeans import contrasts, ls_means
-from keel.outcomes.mmrm import MMRM, fit_mmrm
-from keel.outcomes.repeated import repeated_measures
+from keel.outcomes.mmrm import MMRM, Choices, fit_mmrm, fit_repeated
+from keel.outcomes.repeated import repeated_measures, with_response
 
 DATA = Path(__file__).parents[1] / "reference" / "data"
 TRIAL = read_table(DATA / "sim_pat_mmrm_24x4.csv").with_columns(
@@ -184,6 +185,23 @@ def test_a_spatial_correlation_at_its_edge_is_told() -> None:
     fit = fitted(table, covariance="sp_exp")
     assert any("edge" in note for note in fit.notes)
     assert not any("edge" in note for note in fitted(covariance="sp_exp").notes)
+
+
+def test_another_response_on_the_same_design_is_another_table() -> None:
+    complete = TRIAL.with_columns(chg=pl.col("base").cast(pl.Float64) + pl.int_range(pl.len()).cast(pl.Float64))
+    draw = np.random.default_rng(8)
+    y = draw.standard_normal(TRIAL.height) + np.repeat(draw.standard_normal(24), 4)
+    y[draw.random(TRIAL.height) < 0.1] = np.nan
+    y[:4] = np.nan  # one participant without any row
+    asked = {"visit": "visit", "subject": "usubjid", "group": "arm"}
+    data = with_response(repeated_measures(complete, parse_formula(FORMULA), **asked), y)
+    short = fit_repeated(data, Choices(covariance="ar1h"))
+    whole = fit_mmrm(complete.with_columns(chg=pl.Series(y)), FORMULA, covariance="ar1h", **asked)
+    assert short.n_subjects == whole.n_subjects == 23
+    assert short.m2loglik == pytest.approx(whole.m2loglik, abs=1e-8)
+    assert short.vcov == pytest.approx(whole.vcov, rel=1e-6)
+    with pytest.raises(Refused, match="no value at all"):
+        with_response(data, np.full(len(data.y), np.nan))
 
 
 @pytest.mark.parametrize("name", COMMON)
