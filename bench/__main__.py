@@ -15,6 +15,7 @@ from bench.figure import Figure
 NAMES: dict[str, str] = {
     "mediation": "bench.mediation",
     "dataset": "bench.dataset",
+    "trials": "bench.trials",
     "mmrm": "bench.mmrm",
     "score": "bench.score",
 }
