@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime as dt
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,7 +33,8 @@ def score_command(argv: Sequence[str]) -> int:
     given = parser.parse_args(argv)
     with _opened(given.batch) as lines:
         for answer in batch(lines):
-            sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+            # Escaped to ASCII: half a character in somebody's file must not end the batch.
+            sys.stdout.write(json.dumps(answer) + "\n")
     return 0
 
 
@@ -86,6 +88,8 @@ def _named(asked: Mapping[str, Any], number: int) -> str:
 @contextlib.contextmanager
 def _opened(name: str) -> Iterator[IO[str]]:
     if name == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="replace")
         yield sys.stdin
         return
     try:

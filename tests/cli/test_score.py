@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keel.cli import main
+from keel.cli.score import batch
+from keel.library.instrument_files import instrument
+from keel.library.shelf import ids
 
 GOOD = {"instrument": "phq-9", "items": [1, 2, 1, 2, 1, 1, 1, 0, 0]}
 
@@ -110,3 +115,30 @@ def test_the_rights_of_a_day(capsys: pytest.CaptureFixture[str]) -> None:
     known = {one["id"]: one for one in json.loads(capsys.readouterr().out)}
     assert (known["madrs"]["must_ask"], known["madrs"]["holder"]) == (True, "Royal College of Psychiatrists")
     assert (known["gad-7"]["must_ask"], known["gad-7"]["languages"]) == (False, ["en"])
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=12) | st.dictionaries(st.text(max_size=6), inner, max_size=6),
+    max_leaves=24,
+)
+names = st.sampled_from(sorted(ids("instruments"))) | st.text(max_size=8)
+
+
+@settings(deadline=None, max_examples=300)
+@given(id=names, items=anything, context=anything)
+def test_no_line_ends_in_a_traceback(id: str, items: Any, context: Any) -> None:
+    line = json.dumps({"instrument": id, "items": items, "context": context})
+    (answer,) = batch([line])
+    assert ("error" in answer) != ("scores" in answer)
+    json.dumps(answer)
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.data())
+def test_no_answer_in_a_known_shape_ends_in_a_traceback(data: st.DataObject) -> None:
+    one = instrument(data.draw(st.sampled_from(sorted(ids("instruments")))))
+    items = {item.id: data.draw(anything | st.integers(-1, 6)) for item in one.items[:20]}
+    context = {name: data.draw(anything) for name in one.contexts}
+    (answer,) = batch([json.dumps({"instrument": one.id, "items": items, "context": context})])
+    assert ("error" in answer) != ("scores" in answer)
