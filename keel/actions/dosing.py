@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from keel.actions.door import action, on_course
+from keel.actions.safety import raise_in
 from keel.actions.visits import hold, protocol_of, today_at
 from keel.domain import access
 from keel.domain.course import Course, DosingDay, fold
@@ -14,36 +15,17 @@ from keel.domain.dose import Amount, amount
 from keel.domain.dose_rules import Given, check_dose
 from keel.domain.errors import Reason, Refused, refuse
 from keel.domain.events import Actor, new_id
-from keel.domain.jurisdiction import least_minutes
-from keel.domain.session import after
-from keel.domain.visit import arm_of, readiness
-from keel.domain.vitals import check_vitals
+from keel.domain.session import MOMENTS, ROOM_ITEMS, after
+from keel.domain.visit import arm_of, check_visit, readiness
+from keel.domain.vitals import PLAUSIBLE, check_vitals
+from keel.domain.watch import blocks, supplemental_blocks
 from keel.library import shelf
-from keel.library.jurisdiction_files import jurisdiction
+from keel.library.formulary_files import formulary
+from keel.queries.dosing import company_missing, release_reasons, taken
 from keel.records import journal, vault
 from keel.records.journal import Recorded, Writing
-from keel.records.models import DayRow, MembershipRow, PresenceRow, SessionRow
+from keel.records.models import DayRow, MembershipRow, MomentRow, PresenceRow, SessionRow, VitalsRow
 
-MOMENTS: dict[str, str] = {
-    "water": "Water",
-    "food": "Food",
-    "bathroom": "Bathroom",
-    "reassurance": "Reassurance",
-    "touch_offered": "Touch offered",
-    "touch_given": "Touch given",
-    "music": "Music changed",
-    "nausea": "Nausea",
-    "vomiting": "Vomiting",
-    "headache": "Headache",
-    "distress": "Distress",
-    "tears": "Tears",
-    "laughter": "Laughter",
-    "silence": "Silence",
-    "insight": "Insight",
-    "said": "Said",
-    "room": "Room",
-    "note": "Note",
-}
 LATEST_ENTRY = timedelta(minutes=5)
 """How far a device's clock may run ahead before its times are refused."""
 
@@ -213,21 +195,23 @@ def arrive(
         if writing.answer:
             return writing.recorded()
         day = _day(state, visit)
+        when = moment(occurred_at, at)
         if day.arrived_at:
             raise refuse("The arrival was not recorded", "the participant is here already", "Reload the page")
-        if today_at(state.site, at) != day.on:
+        if today_at(state.site, when) != day.on:
             raise refuse(
                 "The arrival was not recorded", f"the day is planned for {day.on}", "Plan the session for today"
             )
-        writing.append("arrived", {"visit": visit}, by=by, at=at, occurred_at=moment(occurred_at, at), id=id)
+        writing.append("arrived", {"visit": visit}, by=by, at=at, occurred_at=when, id=id)
         return writing.recorded()
 
 
-def _day(state: Course, visit: str) -> DosingDay:
+def _day(state: Course, visit: str, when: datetime | None = None) -> DosingDay:
+    """The day as it stands. What happened before the release may still be told after it: a tablet may have been away."""
     day = state.days.get(visit)
     if day is None:
         raise refuse("The entry was not written", f"no session is opened for {visit}", "Open the session first")
-    if day.released_at:
+    if day.released_at and (when is None or when > day.released_at):
         raise refuse(
             "The entry was not written",
             "the participant was released",
@@ -348,7 +332,7 @@ def give_dose(
             return writing.recorded()
         day = _day(state, visit)
         when = moment(occurred_at, at)
-        reasons = list(_not_ready(state, day))
+        reasons = [*_not_ready(state, day), *_vitals_against(state, day, when)]
         if reasons:
             raise Refused(
                 [Reason("The dose was not given", f"{r.what}: {r.why}", r.mend, code=r.code) for r in reasons]
@@ -382,29 +366,19 @@ def _not_ready(state: Course, day: DosingDay) -> list[Reason]:
         found.append(Reason("The check by two", "nobody confirmed the dose", "A second person checks it"))
     if not day.doses:
         found += readiness(state, protocol_of(state), day.visit, day.on, shelf=shelf.ids("instruments"))
-        found += _company_missing(state, day)
+        found += company_missing(state, day)
     return found
 
 
-def _company_missing(state: Course, day: DosingDay) -> list[Reason]:
-    """Whoever the protocol wants in the room and is not there."""
-    protocol = protocol_of(state)
-    here = [row.role for row in PresenceRow.objects.filter(session=day.session, left_at=None)]
-    people = DayRow.objects.filter(session=day.session).count()
-    found = []
-    for wanted in protocol.visit(day.visit, arm_of(state, protocol)).present:
-        need = wanted.needed(people)
-        there = sum(role == wanted.role for role in here)
-        if wanted.where == "in_room" and wanted.role in ("facilitator", "physician") and there < need:
-            found.append(
-                Reason(
-                    "The room",
-                    f"{there} of {need} {wanted.role}s are in it",
-                    "Wait until they are there",
-                    code="presence",
-                )
-            )
-    return found
+def _vitals_against(state: Course, day: DosingDay, when: datetime) -> tuple[Reason, ...]:
+    vitals = protocol_of(state).vitals
+    measured = taken(state.id, day.visit)
+    if day.doses:
+        return supplemental_blocks(vitals, measured, at=when)
+    if vitals is None:
+        return ()
+    what, mend = "The dose", "Wait and measure again; a physician decides"
+    return blocks(vitals.thresholds, measured, "hold_dose", what=what, mend=mend, dosed=False)
 
 
 @action("record_vitals")
@@ -423,7 +397,7 @@ def record_vitals(
     id: str | None = None,
 ) -> Recorded:
     """Record one set of vital signs; what cannot be a reading is refused."""
-    taken = check_vitals(
+    found = check_vitals(
         {
             "systolic_mmhg": systolic_mmhg,
             "diastolic_mmhg": diastolic_mmhg,
@@ -435,10 +409,9 @@ def record_vitals(
     with on_course(course, by=by, what="record_vitals", id=id) as (writing, state):
         if writing.answer:
             return writing.recorded()
-        _day(state, visit)
-        writing.append(
-            "vitals_recorded", {"visit": visit, **taken}, by=by, at=at, occurred_at=moment(occurred_at, at), id=id
-        )
+        when = moment(occurred_at, at)
+        _day(state, visit, when)
+        writing.append("vitals_recorded", {"visit": visit, **found}, by=by, at=at, occurred_at=when, id=id)
         return writing.recorded()
 
 
@@ -460,11 +433,12 @@ def note_moment(
     with on_course(course, by=by, what="note_moment", id=id) as (writing, state):
         if writing.answer:
             return writing.recorded()
-        day = _day(state, visit)
+        when = moment(occurred_at, at)
+        day = _day(state, visit, when)
         payload: dict[str, Any] = {"visit": visit, "session": day.session, "kind": kind, "detail": dict(detail or {})}
         if words.strip():
             payload["words"] = vault.sealer(state.participant)(words.strip())
-        writing.append("moment_noted", payload, by=by, at=at, occurred_at=moment(occurred_at, at), id=id)
+        writing.append("moment_noted", payload, by=by, at=at, occurred_at=when, id=id)
         return writing.recorded()
 
 
@@ -521,7 +495,14 @@ def reach(
 
 @action("sign_release_item")
 def sign_release_item(
-    *, course: str, visit: str, item: str, by: Actor, at: datetime, id: str | None = None
+    *,
+    course: str,
+    visit: str,
+    item: str,
+    by: Actor,
+    at: datetime,
+    occurred_at: datetime | None = None,
+    id: str | None = None,
 ) -> Recorded:
     """Sign one line of the release checklist."""
     with on_course(course, by=by, what="sign_release_item", id=id) as (writing, state):
@@ -534,7 +515,8 @@ def sign_release_item(
             raise refuse("The line was not signed", "it is signed already", "Reload the page")
         if not day.doses and not day.stopped_at:
             raise refuse("The line was not signed", "no dose was given yet", "Sign it before the release")
-        writing.append("release_item_signed", {"visit": visit, "item": item}, by=by, at=at, id=id)
+        when = moment(occurred_at, at)
+        writing.append("release_item_signed", {"visit": visit, "item": item}, by=by, at=at, occurred_at=when, id=id)
         return writing.recorded()
 
 
@@ -548,60 +530,239 @@ def release(*, course: str, visit: str, by: Actor, at: datetime, notes: str = ""
         reasons = release_reasons(state, day, at)
         if reasons:
             raise Refused(reasons)
+        now = DayRow.objects.get(id=f"{course}/{visit}").state
+        if now != "release_check":
+            step = {"visit": visit, "step": "begin_release", "state": after(now, "begin_release")}
+            writing.append("phase_reached", step, by=by, at=at)
         writing.append("released", {"visit": visit}, by=by, at=at, id=id)
-        began = day.arrived_at or at
-        minutes = max(1, int((at - began).total_seconds() // 60))
-        hold(writing, state, visit=visit, on=day.on, by=by, at=at, minutes=minutes, notes=notes)
+        _hold(writing, state, day, by, at, notes)
         return writing.recorded()
 
 
-def release_reasons(state: Course, day: DosingDay, at: datetime) -> list[Reason]:
-    """What still stands between the participant and the door."""
-    protocol = protocol_of(state)
-    rule = protocol.release
-    found = [
-        Reason("The release was refused", f"not signed: {item.label}", "Check and sign it", item.id, "release-item")
-        for item in rule.items
-        if item.required and item.id not in day.signed
-    ]
-    if not day.doses and not day.stopped_at:
-        found.append(
-            Reason(
-                "The release was refused",
-                "no dose was given and the session was not stopped",
-                "Stop the session with its reason",
-            )
-        )
-    place = jurisdiction(protocol.jurisdiction) if protocol.jurisdiction else None
-    minimum_minutes = least_minutes(protocol, place, [d.get("given_mg") or 0 for d in day.doses])
-    if day.doses and minimum_minutes:
-        last = max(datetime.fromisoformat(d["at"]) for d in day.doses)
-        earliest = last + timedelta(minutes=minimum_minutes)
-        if at < earliest:
-            left = int((earliest - at).total_seconds() // 60) + 1
-            found.append(
-                Reason(
-                    "The release was refused",
-                    f"{minimum_minutes} minutes after the last dose are not over",
-                    f"Wait {left} more minutes",
-                    "time",
-                    "too-early",
-                )
-            )
-    return found
+def _hold(writing: Writing, state: Course, day: DosingDay, by: Actor, at: datetime, notes: str = "") -> None:
+    """Count the visit as held. Nobody is kept in the room by a formality, such as a consent withdrawn on the day."""
+    minutes = min(max(1, int((at - (day.arrived_at or at)).total_seconds() // 60)), 24 * 60)
+    try:
+        check_visit(state, protocol_of(state), day.visit, day.on, today=today_at(state.site, at))
+    except Refused:
+        return
+    hold(writing, state, visit=day.visit, on=day.on, by=by, at=at, minutes=minutes, notes=notes)
 
 
 @action("stop_session")
-def stop_session(*, course: str, visit: str, words: str, by: Actor, at: datetime, id: str | None = None) -> Recorded:
+def stop_session(
+    *,
+    course: str,
+    visit: str,
+    words: str,
+    by: Actor,
+    at: datetime,
+    occurred_at: datetime | None = None,
+    id: str | None = None,
+) -> Recorded:
     """Stop one person's session, with the reason. Release, or transfer, follows."""
+    return _end(course, visit, "stop", "session_stopped", words, {}, by, at, occurred_at, id)
+
+
+@action("transfer")
+def transfer(
+    *,
+    course: str,
+    visit: str,
+    to: str,
+    words: str,
+    by: Actor,
+    at: datetime,
+    occurred_at: datetime | None = None,
+    id: str | None = None,
+) -> Recorded:
+    """Hand the person over to another place of care: where to (never a name), and why. The visit counts as held."""
+    if not to.strip():
+        raise refuse("The transfer was not recorded", "it does not say where to", "Name the place of care")
+    return _end(course, visit, "transfer", "transferred", words, {"to": to.strip()}, by, at, occurred_at, id)
+
+
+_ENDS = {"stop": "The session was not stopped", "transfer": "The transfer was not recorded"}
+
+
+def _end(
+    course: str,
+    visit: str,
+    step: str,
+    kind: str,
+    words: str,
+    more: Mapping[str, Any],
+    by: Actor,
+    at: datetime,
+    occurred_at: datetime | None,
+    id: str | None,
+) -> Recorded:
+    what = "stop_session" if step == "stop" else "transfer"
     if not words.strip():
-        raise refuse("The session was not stopped", "no reason is given", "Write one sentence")
-    with on_course(course, by=by, what="stop_session", id=id) as (writing, state):
+        raise refuse(_ENDS[step], "no reason is given", "Write one sentence")
+    with on_course(course, by=by, what=what, id=id) as (writing, state):
         if writing.answer:
             return writing.recorded()
-        day = _day(state, visit)
-        if day.stopped_at:
-            raise refuse("The session was not stopped", "it is stopped already", "Reload the page")
-        payload = {"visit": visit, "words": vault.sealer(state.participant)(words.strip())}
-        writing.append("session_stopped", payload, by=by, at=at, id=id)
+        day, when = _day(state, visit), moment(occurred_at, at)
+        after(DayRow.objects.get(id=f"{course}/{visit}").state, step)
+        payload = {"visit": visit, **more, "words": vault.sealer(state.participant)(words.strip())}
+        writing.append(kind, payload, by=by, at=at, occurred_at=when, id=id)
+        if step == "transfer":
+            _hold(writing, state, day, by, at)
+        return writing.recorded()
+
+
+# ---- rescue medicines ------------------------------------------------------------------------------
+
+
+@action("order_rescue")
+def order_rescue(
+    *,
+    course: str,
+    visit: str,
+    medicine: str,
+    dose: str,
+    words: str,
+    by: Actor,
+    at: datetime,
+    occurred_at: datetime | None = None,
+    id: str | None = None,
+) -> Recorded:
+    """The first signature: which medicine of the site's list, how much and why. A second person gives it.
+
+    `dose` is said by whoever orders, with its unit: the list of the house holds none, because none was read in a source.
+    """
+    listed = formulary()
+    if medicine not in listed:
+        raise refuse(
+            "The medicine was not ordered", f"{medicine!r} is not on the site's list", f"Choose of: {', '.join(listed)}"
+        )
+    if not dose.strip() or not any(c.isdigit() for c in dose):
+        raise refuse("The medicine was not ordered", "its dose is not named", "Write the amount with its unit")
+    if not words.strip():
+        raise refuse("The medicine was not ordered", "no reason is given", "Write one sentence")
+    with on_course(course, by=by, what="order_rescue", id=id) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        day, when = _day(state, visit), moment(occurred_at, at)
+        seal = vault.sealer(state.participant)
+        detail = {"medicine": medicine, "name": listed[medicine].name, "dose": dose.strip()}
+        payload = {"visit": visit, "session": day.session, "detail": detail, "words": seal(words.strip())}
+        writing.append("rescue_ordered", payload, by=by, at=at, occurred_at=when, id=id)
+        return writing.recorded()
+
+
+@action("give_rescue")
+def give_rescue(
+    *,
+    course: str,
+    visit: str,
+    order: str,
+    by: Actor,
+    at: datetime,
+    occurred_at: datetime | None = None,
+    id: str | None = None,
+) -> Recorded:
+    """The second signature: another person checked the order and gave it. An alert asks for the adverse event."""
+    with on_course(course, by=by, what="give_rescue", id=id) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        day, when = _day(state, visit), moment(occurred_at, at)
+        ordered = MomentRow.objects.filter(id=order, course=course, visit=visit, kind="rescue_ordered").first()
+        if ordered is None:
+            raise refuse("The medicine was not recorded", "there is no such order", "Reload the page")
+        if MomentRow.objects.filter(course=course, kind="rescue_given", detail__order=order).exists():
+            raise refuse("The medicine was not recorded", "this order was carried out already", "Order again")
+        if ordered.by == by.id:
+            raise refuse(
+                "The medicine was not recorded",
+                "you ordered it yourself",
+                "A second person checks and gives it",
+                code="same-person",
+            )
+        detail = {**ordered.detail, "order": order, "ordered_by": ordered.by}
+        payload = {"visit": visit, "session": day.session, "detail": detail}
+        writing.append("rescue_given", payload, by=by, at=at, occurred_at=when, id=id)
+        why = f"{ordered.detail['name']} was given on the dosing day: report it as an adverse event"
+        source = {"kind": "rescue", "visit": visit, "order": order}
+        raise_in(writing, site=state.site, level="notify", why=why, source=source, by=by, at=at)
+        return writing.recorded()
+
+
+# ---- correcting and describing ----------------------------------------------------------------------
+
+
+@action("amend")
+def amend_entry(
+    *,
+    course: str,
+    entry: str,
+    reason: str,
+    by: Actor,
+    at: datetime,
+    occurred_at: datetime | None = None,
+    values: Mapping[str, float] | None = None,
+    id: str | None = None,
+) -> Recorded:
+    """Correct the time of an entry of the day (vital signs or a moment), or the readings of a set of vital signs.
+
+    The first entry stays in the record; the reason is kept with the correction.
+    """
+    with on_course(course, by=by, what="amend", id=id, ended=True) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        kind = state.kinds.get(entry, "")
+        first = journal.event(entry)
+        if first is None or kind not in ("vitals_recorded", "moment_noted"):
+            raise refuse("Nothing was amended", "the course has no such entry", "Reload the page", code="not-found")
+        if not reason.strip():
+            raise refuse("Nothing was amended", "no reason is given", "Say why the first entry was wrong")
+        if values and kind != "vitals_recorded":
+            raise refuse("Nothing was amended", "this entry has no readings", "Correct its time, or note it anew")
+        when = moment(occurred_at, at) if occurred_at else _stands_at(entry, kind)
+        payload = {**first.payload, **_readings_now(entry, kind), "amended": True}
+        if values:
+            payload = {"visit": first.payload["visit"], **check_vitals(values), "amended": True}
+        said = {
+            "corrects": entry,
+            "kind": kind,
+            "payload": payload,
+            "reason": vault.sealer(state.participant)(reason.strip()),
+            "occurred_at": when.isoformat(),
+        }
+        writing.append("amended", said, by=by, at=at, id=id)
+        return writing.recorded()
+
+
+def _stands_at(entry: str, kind: str) -> datetime:
+    rows = VitalsRow.objects if kind == "vitals_recorded" else MomentRow.objects
+    stands: datetime = rows.get(id=entry).at
+    return stands
+
+
+def _readings_now(entry: str, kind: str) -> dict[str, Any]:
+    """The readings as an earlier correction left them."""
+    if kind != "vitals_recorded":
+        return {}
+    row = VitalsRow.objects.get(id=entry)
+    return {m: v for m in PLAUSIBLE if (v := getattr(row, m)) is not None}
+
+
+@action("describe_room")
+def describe_room(
+    *, site: str, room: str, profile: Mapping[str, str], by: Actor, at: datetime, id: str | None = None
+) -> Recorded:
+    """Describe a room once for every session in it (keys of ROOM_ITEMS); what changes on a day is noted there."""
+    access.check_site(by, "describe_room", site=site)
+    unknown = [name for name in profile if name not in ROOM_ITEMS]
+    if unknown or not room.strip():
+        why = f"{unknown[0]!r} is none we describe" if unknown else "no room is named"
+        raise refuse("The room was not described", why, f"Use: {', '.join(ROOM_ITEMS)}")
+    with journal.writing(f"site:{site}") as writing:
+        if writing.answered(id):
+            return writing.recorded()
+        said = {name: text.strip()[:2_000] for name, text in profile.items() if text.strip()}
+        if not said:
+            raise refuse("The room was not described", "nothing is said of it", "Fill in at least one line")
+        writing.append("room_described", {"room": room.strip(), "profile": said}, by=by, at=at, id=id)
         return writing.recorded()

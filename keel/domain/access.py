@@ -124,6 +124,10 @@ TABLE: dict[str, May] = {
     "sign_release_item": _may("facilitator", "physician"),
     "release": _may("facilitator", "physician"),
     "stop_session": _may("facilitator", "physician"),
+    "transfer": _may("facilitator", "physician"),
+    "order_rescue": _may("facilitator", "physician"),
+    "give_rescue": _may("facilitator", "physician"),
+    "describe_room": _may("facilitator", "coordinator", "investigator"),
     # ---- integration and follow-up ----
     "hold_integration": _may("facilitator"),
     "note_insight": _may("facilitator", "participant"),

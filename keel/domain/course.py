@@ -478,6 +478,11 @@ def _stopped(c: Course, e: Event) -> Course:
     return _day(c, e, stopped_at=e.occurred_at)
 
 
+@_on("transferred")
+def _transferred(c: Course, e: Event) -> Course:
+    return _day(c, e, stopped_at=e.occurred_at, released_at=e.occurred_at)
+
+
 @_on("commitment_made")
 def _promised(c: Course, e: Event) -> Course:
     return replace(c, commitments={**c.commitments, e.payload["commitment"]: "open"})

@@ -37,6 +37,42 @@ LABELS: dict[str, str] = {
     "transferred": "Transferred",
 }
 
+MOMENTS: dict[str, str] = {
+    "water": "Water",
+    "food": "Food",
+    "bathroom": "Bathroom",
+    "reassurance": "Reassurance",
+    "touch_offered": "Touch offered",
+    "touch_given": "Touch given",
+    "music": "Music changed",
+    "nausea": "Nausea",
+    "vomiting": "Vomiting",
+    "headache": "Headache",
+    "distress": "Distress",
+    "tears": "Tears",
+    "laughter": "Laughter",
+    "silence": "Silence",
+    "insight": "Insight",
+    "said": "Said",
+    "room": "Room",
+    "note": "Note",
+}
+ROOM_ITEMS: dict[str, str] = {
+    "location": "Where it is: indoors or outdoors; urban, suburban or rural",
+    "ambiance": "The atmosphere that the team set up",
+    "nature": "Nature within reach or sight",
+    "objects": "Objects and decorations",
+    "lighting": "Lighting, and whether it can be adjusted",
+    "sensory": "Eyeshades, headphones and the like",
+    "bathroom": "Bathroom: how accessible, private and safe",
+    "positioning": "Who is where; what people sit or lie on",
+    "focus": "Inward or outward focus; what is done",
+    "music": "Music or soundscapes: the list and how it is played",
+    "autonomy": "How far the participant can steer activities and surroundings",
+    "disturbances": "What may disturb",
+}
+"""What is said once of a room and its way of working, for items of the ReSPCT guideline that no event holds."""
+
 
 def after(state: str, step: str) -> str:
     """The state that a step leads to; refused where the table has no such step."""

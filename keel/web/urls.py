@@ -7,6 +7,7 @@ from keel.web.account import acting
 from keel.web.assessment import responses
 from keel.web.cohort import cohorts
 from keel.web.course import chart, visit
+from keel.web.dosing import after, board, day
 from keel.web.follow_up import ending
 from keel.web.integration import integration
 from keel.web.layout import home, worker
@@ -53,6 +54,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("me/consent/", my_consent.index, name="my_consents"),
     path("me/consent/<str:document>/", my_consent.document, name="my_consent"),
     path("me/consent/<str:document>/paper.pdf", my_consent.paper, name="my_consent_paper"),
+    # ---- the dosing day ----
+    path("course/<str:course>/dosing/", day.day, name="dosing"),
+    path("session/<str:session>/", board.board, name="board"),
+    path("session/<str:session>/entries/", board.write, name="board_entries"),
+    path("session/<str:session>/tail/", board.tail, name="board_tail"),
+    path("session/<str:session>/emergency/<str:course>/", after.emergency, name="emergency_sheet"),
+    path("session/<str:session>/report/<str:course>/", after.report, name="session_report"),
+    path("session/<str:session>/setting/", after.setting, name="respct"),
     # ---- signing in ----
     path("account/login/", allauth.login, name="account_login"),
     path("account/logout/", allauth.logout, name="account_logout"),

@@ -11,7 +11,16 @@ from keel.records.models.course import (
     VisitRow,
     WordsRow,
 )
-from keel.records.models.day import DayRow, DoseRow, MomentRow, PresenceRow, ReleaseItemRow, SessionRow, VitalsRow
+from keel.records.models.day import (
+    DayRow,
+    DoseRow,
+    MomentRow,
+    PresenceRow,
+    ReleaseItemRow,
+    RoomRow,
+    SessionRow,
+    VitalsRow,
+)
 from keel.records.models.journal import EventRow, HeadRow, SealRow
 from keel.records.models.people import MembershipRow, SiteRow
 from keel.records.models.read_model import ReadModel
@@ -44,6 +53,7 @@ __all__ = [
     "ReadModel",
     "ReleaseItemRow",
     "ResponseRow",
+    "RoomRow",
     "SealRow",
     "SessionRow",
     "SiteRow",

@@ -25,6 +25,20 @@ class SessionRow(ReadModel):
         db_table = "session"
 
 
+class RoomRow(ReadModel):
+    """A room as the site describes it, once for all sessions in it."""
+
+    id = models.CharField(max_length=160, primary_key=True)  # site/room
+    site = key(60)
+    room = word(80)
+    profile = models.JSONField(default=dict)
+    at = models.DateTimeField()
+    personal = frozenset()
+
+    class Meta:
+        db_table = "room"
+
+
 class PresenceRow(ReadModel):
     """A member of staff in the room, from when until when."""
 

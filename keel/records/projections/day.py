@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from keel.domain.events import Event
-from keel.records.models import DayRow, DoseRow, MomentRow, PresenceRow, ReleaseItemRow, SessionRow, VitalsRow
+from keel.records.models import (
+    DayRow,
+    DoseRow,
+    MomentRow,
+    PresenceRow,
+    ReleaseItemRow,
+    RoomRow,
+    SessionRow,
+    VitalsRow,
+)
 from keel.records.projections import on
 from keel.records.projections.course import day
 
@@ -144,6 +153,41 @@ def noted(event: Event) -> None:
             "by": event.by["actor"],
             "amended": p.get("amended", False),
         },
+    )
+
+
+@on("rescue_ordered", "rescue_given")
+def rescue(event: Event) -> None:
+    p = event.payload
+    MomentRow.objects.create(
+        id=event.id,
+        session=p["session"],
+        course=event.subject,
+        visit=p["visit"],
+        kind=event.kind,
+        words=p.get("words") or {},
+        detail=p["detail"],
+        at=event.occurred_at,
+        by=event.by["actor"],
+    )
+
+
+@on("room_described")
+def room(event: Event) -> None:
+    p = event.payload
+    RoomRow.objects.update_or_create(
+        id=f"{event.subject}/{p['room']}",
+        defaults={"site": event.subject, "room": p["room"], "profile": p["profile"], "at": event.occurred_at},
+    )
+
+
+@on("transferred")
+def transferred(event: Event) -> None:
+    _day(
+        event,
+        state="transferred",
+        stopped_at=event.occurred_at,
+        stopped_because=event.payload.get("words"),
     )
 
 

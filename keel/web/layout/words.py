@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django import template
 
+from keel.domain.watch import DOES
+
 register = template.Library()
 
 STATES = {
@@ -28,3 +30,15 @@ def state_words(state: str) -> str:
 def words(code: str) -> str:
     """A code with its underscores and hyphens as spaces."""
     return str(code).replace("_", " ").replace("-", " ")
+
+
+@register.filter
+def does(consequence: str) -> str:
+    """What follows from a limit that is crossed, as it is said in the room."""
+    return DOES.get(consequence, words(consequence))  # type: ignore[call-overload]
+
+
+@register.filter
+def unit(code: str) -> str:
+    """A unit of dose as it is written."""
+    return {"mg_per_70kg": "mg per 70 kg", "ug": "µg"}.get(code, code)

@@ -1,0 +1,223 @@
+"""The dosing day through its pages, as forms: what a browser without scripts can do."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.test import Client
+
+from keel.domain.events import Actor, new_id
+from keel.queries import definitions
+from keel.queries import dosing as days
+from keel.records import journal
+from keel.records.models import CourseRow, DayRow, DoseRow, MomentRow, VitalsRow
+from tests.clinic import Clinic
+from tests.dosing_days import Day, dose, opened, ready, state_of
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db]
+
+
+def client_of(actor: Actor) -> Client:
+    from keel.records.models import Account
+
+    client = Client()
+    client.force_login(Account.objects.get(id=actor.id), backend="allauth.account.auth_backends.AuthenticationBackend")
+    session = client.session
+    session["acting"] = f"{actor.site}/{actor.role}"
+    session.save()
+    return client
+
+
+def now() -> datetime:
+    """Pages read the clock themselves: a day under way began three hours ago."""
+    return datetime.now(UTC) - timedelta(hours=3)
+
+
+@pytest.fixture
+def day(clinic: Clinic) -> Day:
+    protocol = definitions.protocol("davis-2021", 1)
+    at = now()
+    if at.date() != datetime.now(UTC).date():  # shortly after midnight the day would have begun yesterday
+        at = datetime.now(UTC).replace(hour=0, minute=0, second=30)
+    return opened(clinic, protocol=protocol, study="mood", visit="session-1", arm="immediate", at=at)
+
+
+def post(client: Client, day: Day, kind: str, course: str = "", status: int = 302, **fields: object) -> str:
+    answer = client.post(f"/session/{day.session}/", {"kind": kind, "course": course, "id": new_id(), **fields})
+    assert answer.status_code == status, answer.content.decode()[-3000:]
+    return str(answer.content.decode())
+
+
+def test_a_day_from_the_gate_to_the_dose(clinic: Clinic) -> None:
+    at = datetime.now(UTC)
+    course = ready(clinic, 1, at, study="mood", arm="immediate", visit="session-1")
+    first, second = client_of(clinic.staff["facilitator"]), client_of(clinic.staff["physician"])
+    page = first.get(f"/course/{course}/dosing/").content.decode()
+    assert "Ready today" in page
+    went = first.post(f"/course/{course}/dosing/", {"visit": "session-1", "courses": course, "room": "Garden room"})
+    assert went.status_code == 302
+    session = went.headers["Location"].split("/")[2]
+    day = Day(session, [course], "session-1", clinic.staff["facilitator"], clinic.staff["physician"], at)
+    board = first.get(f"/session/{session}/").content.decode()
+    assert "Ada S." in board and "nobody" in board
+    for who in (clinic.staff["facilitator"], clinic.staff["physician"]):
+        post(first, day, "come_in", staff=who.id)
+    post(first, day, "arrive", course)
+    post(first, day, "vitals", course, systolic_mmhg="118", diastolic_mmhg="76", heart_rate_bpm="64")
+    post(first, day, "prepare_dose", course, substance="psilocybin-anhydrous", value="20", unit="mg_per_70kg", lot="S1")
+    page = first.get(f"/session/{session}/").content.decode()
+    assert "20 mg × 71.5 kg ÷ 70 kg = 20.4 mg" in page and "A second person checks it" in page
+    assert "you prepared it yourself" in post(first, day, "confirm_dose", course, status=409)
+    post(second, day, "confirm_dose", course)
+    refused = post(first, day, "give_dose", course, status=409)
+    assert "facilitators in it" in refused  # the protocol wants two facilitators; one is a physician
+
+
+def test_one_tap_vitals_note_phase_and_correction(day: Day) -> None:
+    course, client = day.courses[0], client_of(day.first)
+    give(day, course)
+    post(client, day, "moment", course, moment="water")
+    post(client, day, "moment", course, moment="said", words="It is very bright.")
+    post(client, day, "reach", course, step="reach_onset")
+    post(client, day, "vitals", course, systolic_mmhg="128", diastolic_mmhg="82", heart_rate_bpm="71")
+    page = client.get(f"/session/{day.session}/").content.decode()
+    assert "It is very bright." in page and "Onset" in page and ">128<" in page
+    entry = VitalsRow.objects.get(course=course, systolic_mmhg=128)
+    at = (entry.at - timedelta(minutes=2)).astimezone(days.ZoneInfo("Europe/London"))
+    post(client, day, "correct", course, entry=entry.id, time=at.strftime("%H:%M:%S"), reason="Typed late.")
+    entry.refresh_from_db()
+    assert entry.at.replace(microsecond=0) == at.replace(microsecond=0) and entry.systolic_mmhg == 128
+    assert entry.amended
+
+
+def give(day: Day, course: str) -> None:
+    """Given by events: whom the protocol wants in the room is tested elsewhere."""
+    from keel.domain.access import SYSTEM
+
+    with journal.writing(f"course:{course}") as writing:
+        said = {"visit": day.visit, "substance": "psilocybin-anhydrous", "amount": 20, "unit": "mg_per_70kg",
+                "given_mg": 20.4, "arithmetic": "", "lot": "S1", "supplemental": False, "confirmed_by": day.second.id}  # fmt: skip
+        writing.append("dose_given", said, by=SYSTEM, at=day.later())
+
+
+def test_what_the_outbox_sends_is_taken_once_and_refusals_say_why(day: Day) -> None:
+    course, client = day.courses[0], client_of(day.first)
+    url = f"/session/{day.session}/entries/"
+
+    def send(**more: object) -> tuple[int, dict[str, object]]:
+        said = {"id": new_id(), "kind": "moment", "course": course, "occurred_at": datetime.now(UTC).isoformat(),
+                "payload": {"moment": "water"}, **more}  # fmt: skip
+        answer = client.post(url, json.dumps(said), content_type="application/json")
+        return answer.status_code, answer.json()
+
+    one = new_id()
+    for _ in range(3):
+        status, said = send(id=one)
+        assert (status, said["id"]) == (200, one)
+    assert MomentRow.objects.filter(course=course, kind="water").count() == 1
+    assert send(payload={"moment": "dancing"})[0] == 409
+    assert send(kind="dance")[0] == 409
+    assert send(occurred_at="yesterday")[0] == 409
+    assert send(payload=[])[0] == 409
+    assert send(course=new_id())[0] == 404
+    ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    status, said = send(occurred_at=ahead)
+    assert status == 409 and "lies ahead" in json.dumps(said)
+    assert client.post(url, "{", content_type="application/json").status_code == 409
+
+
+def test_a_wrong_clock_is_set_right_and_told(day: Day) -> None:
+    course, client = day.courses[0], client_of(day.first)
+    slow = datetime.now(UTC) - timedelta(minutes=7)
+    said = {"id": new_id(), "kind": "moment", "course": course, "occurred_at": slow.isoformat(),
+            "payload": {"moment": "silence"}}  # fmt: skip
+    answer = client.post(
+        f"/session/{day.session}/entries/",
+        json.dumps(said),
+        content_type="application/json",
+        headers={"X-Keel-Sent-At": slow.isoformat()},
+    )
+    assert answer.status_code == 200
+    row = MomentRow.objects.get(id=said["id"])
+    assert abs((row.at - datetime.now(UTC)).total_seconds()) < 30
+    event = journal.event(row.id)
+    assert event is not None and "clock +4" in event.by["device"]
+
+
+def test_paper_and_data(day: Day) -> None:
+    course, client = day.courses[0], client_of(day.first)
+    give(day, course)
+    post(client, day, "vitals", course, systolic_mmhg="131", diastolic_mmhg="82", heart_rate_bpm="71")
+    post(client, day, "room", moment="music", piece="ascent, piece 4")
+    sheet = client.get(f"/session/{day.session}/emergency/{course}/").content.decode()
+    assert "Ada Simulated" in sheet and "71.5 kg" in sheet and "131 mmHg" in sheet and "not known: ask" in sheet
+    report = f"/session/{day.session}/report/{course}/"
+    assert "The session on one axis" in client.get(report).content.decode()
+    found = client.get(f"{report}?as=json").json()
+    assert found["doses"][0]["lot"] == "S1" and found["vital_signs"][0]["systolic_mmhg"] == 131
+    assert found["presence_proven"] is True
+    assert b"131" in client.get(f"{report}?as=csv").content
+    assert client.get(f"{report}?as=pdf").content.startswith(b"%PDF")
+    setting = f"/session/{day.session}/setting/"
+    assert client.post(setting, {"lighting": "Lamps that can be dimmed"}).status_code == 302
+    items = client.get(f"{setting}?as=json").json()
+    assert len(items["items"]) == 30 and items["items"][4]["reported"] == "Lamps that can be dimmed"
+    assert 6 in items["unreported"] and 5 not in items["unreported"]
+    assert b"ascent, piece 4" in client.get(f"{setting}?as=csv").content
+
+
+def test_nobody_else_sees_it(day: Day, clinic: Clinic) -> None:
+    course = day.courses[0]
+    pages = [f"/session/{day.session}/", f"/session/{day.session}/report/{course}/", f"/course/{course}/dosing/",
+             f"/session/{day.session}/emergency/{course}/", f"/session/{day.session}/setting/"]  # fmt: skip
+    for url in pages:
+        assert client_of(day.first).get(url).status_code == 200, url
+        assert client_of(clinic.staff["rater"]).get(url).status_code == 403, url
+        assert client_of(clinic.elsewhere["facilitator"]).get(url).status_code == 404, url
+    write = client_of(clinic.staff["coordinator"])
+    assert "may not" in post(write, day, "moment", course, status=403, moment="water")
+
+
+def test_a_page_of_one_person_never_shows_another(clinic: Clinic) -> None:
+    assert DayRow.objects.count() == DoseRow.objects.count() == CourseRow.objects.count() == 0
+    from tests.clinic import open_clinic  # noqa: F401 - the cohort below has a study of its own
+
+    cohort = cohort_day(clinic)
+    client = client_of(cohort.first)
+    page = client.get(f"/session/{cohort.session}/").content.decode()
+    assert all(name in page for name in ("Ada S.", "Ben S.", "Cleo S."))
+    for kind in ("report", "emergency"):
+        alone = client.get(f"/session/{cohort.session}/{kind}/{cohort.courses[1]}/").content.decode()
+        assert "Ben" in alone and "Ada" not in alone and "Cleo" not in alone, kind
+    assert "N-001" not in client.get(f"/session/{cohort.session}/setting/").content.decode()
+
+
+def cohort_day(clinic: Clinic) -> Day:
+    from keel.actions import study
+    from keel.domain.access import SYSTEM
+
+    study.open_study(
+        study="together", title="Simulated cohort", protocol="agrawal-2024", sites=["north"],
+        documents=["treatment-psilocybin"], by=SYSTEM, at=clinic.at,
+    )  # fmt: skip
+    protocol = definitions.protocol("agrawal-2024", 1)
+    return opened(
+        clinic, protocol=protocol, study="together", visit="dosing", arm=protocol.arm_ids[0], people=3,
+        at=datetime.now(UTC) - timedelta(minutes=30),
+    )  # fmt: skip
+
+
+def test_dose_helper_gives_a_dose_of_davis(clinic: Clinic) -> None:
+    """Two facilitators in the room: everything the gate asks for is there."""
+    from keel.actions import dosing, team
+    from keel.domain.access import SYSTEM
+
+    protocol = definitions.protocol("davis-2021", 1)
+    day = opened(clinic, protocol=protocol, study="mood", visit="session-1", arm="immediate")
+    other = team.admit(email="second@north.example", name="Second", password="simulated-clinic", by=SYSTEM, at=day.at)
+    team.grant(staff=other, site="north", role="facilitator", by=SYSTEM, at=day.at)
+    dosing.come_in(session=day.session, staff=other, by=day.first, at=day.later())
+    given_at = dose(day, day.courses[0])
+    assert state_of(day.courses[0]).days["session-1"].doses[0]["at"] == given_at.isoformat()
