@@ -166,6 +166,8 @@ def _labels(item: Item, words: Wording | None) -> tuple[str, ...]:
     """The pack's labels for this way to answer, else ours, else the codes themselves."""
     allowed = item.answers.allowed()
     if words:
+        if item.id in words.options:  # anchors of this item's own
+            return words.options[item.id]
         fitting = [labels for labels in words.answers.values() if len(labels) == len(allowed)]
         named = words.answers.get(item.way)
         if named or len(fitting) == 1:
