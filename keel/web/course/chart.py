@@ -81,7 +81,7 @@ def _drawn(line: VisitLine, start: date) -> charts.Visit | None:
         latest=float((planned.latest_on - start).days) if planned.latest_on else day,
         at=day,
         state=planned.state,
-        says=at.strftime("%-d %b %Y"),
+        says=at.strftime("%-d %b"),
         dose=line.kind == "dosing",
     )
 
