@@ -13,6 +13,8 @@ import sys
 from bench.figure import Figure
 
 NAMES: dict[str, str] = {
+    "durable-command": "bench.durable_command",
+    "rebuild-verify": "bench.rebuild_verify",
     "mediation": "bench.mediation",
     "dataset": "bench.dataset",
     "trials": "bench.trials",

@@ -97,11 +97,15 @@ class Clinic:
 
 
 def fill(
-    say: Callable[[str], None] = lambda text: None, *, people: int | None = None, now: datetime | None = None
+    say: Callable[[str], None] = lambda text: None,
+    *,
+    people: int | None = None,
+    groups: bool = True,
+    now: datetime | None = None,
 ) -> bool:
     """Fill an empty record with the simulated clinic; False when there is one already.
 
-    `people` keeps only the first so many stories (for tests); the group comes on top.
+    `people` keeps only the first so many stories, and the `groups` come on top: tests want less than all.
     """
     if SiteRow.objects.exists():
         return False
@@ -113,7 +117,8 @@ def fill(
             Life(clinic, story).live()
             if number % 5 == 0:
                 say(f"Simulated people: {number} of {len(stories)}")
-        _group(clinic)
+        if groups:
+            _group(clinic)
     say("The simulated clinic is filled.")
     return True
 
