@@ -16,7 +16,16 @@ import polars as pl
 
 from keel.domain.errors import refuse
 from keel.outcomes import blinding, correlate, effect_size, mediation, meta
-from keel.outcomes.columns import FloatArray, check_varies, complete_rows, design, numbers, read_table, texts
+from keel.outcomes.columns import (
+    FloatArray,
+    check_varies,
+    complete_rows,
+    design,
+    is_constant,
+    numbers,
+    read_table,
+    texts,
+)
 
 # What a column may be called when a meta-analysis names a measure and no columns.
 CALLED: dict[str, tuple[str, ...]] = {
@@ -107,9 +116,7 @@ def meta_parser() -> argparse.ArgumentParser:
     made.add_argument("--effect", "--yi", metavar="COLUMN")
     made.add_argument("--variance", "--vi", metavar="COLUMN")
     made.add_argument("--se", "--sei", metavar="COLUMN", help="in place of --variance")
-    made.add_argument("--measure", type=str.upper, choices=list(effect_size.NEEDS), help="compute the effect")
-    for name, columns in CALLED.items():
-        made.add_argument(f"--{name}", metavar="COLUMN", help=f"for --measure; else one of {', '.join(columns)}")
+    measures(made)
     made.add_argument("--method", type=str.upper, default="REML", help=", ".join(meta.METHODS))
     made.add_argument("--test", type=str.lower, default="z", help=", ".join(meta.TESTS))
     made.add_argument("--prediction", default="metafor", choices=["metafor", "classic"])
@@ -119,6 +126,12 @@ def meta_parser() -> argparse.ArgumentParser:
     for name in ("leave-one-out", "cumulative", "egger", "trim-and-fill"):
         made.add_argument(f"--{name}", action="store_true")
     return made
+
+
+def measures(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--measure", type=str.upper, choices=list(effect_size.NEEDS), help="compute the effect")
+    for name, columns in CALLED.items():
+        made.add_argument(f"--{name}", metavar="COLUMN", help=f"for --measure; else one of {', '.join(columns)}")
 
 
 def meta_answer(given: argparse.Namespace) -> dict[str, Any]:
@@ -224,12 +237,14 @@ def pooled_json(pooled: meta.Pooled) -> dict[str, Any]:
 
 
 def effect_size_parser() -> argparse.ArgumentParser:
-    made = parser("effect-size", "The effect of people's own values: between two arms, or before and after.")
+    text = "The effect of people's own values, between two arms or before and after; or of each row's counts or means."
+    made = parser("effect-size", text)
     made.add_argument("--outcome", metavar="COLUMN", help="with --arm: the value to compare")
     made.add_argument("--arm", metavar="COLUMN")
     made.add_argument("--reference", metavar="ARM", help="the arm that is subtracted (the one that sorts last)")
     made.add_argument("--before", metavar="COLUMN")
     made.add_argument("--after", metavar="COLUMN")
+    measures(made)
     between, within = ["g", "d", "delta-reference", "delta-other"], list(effect_size.WITHIN)
     made.add_argument("--kind", choices=[*between, *(w.replace("_", "-") for w in within)], help="g, or d-z within")
     return made
@@ -237,6 +252,8 @@ def effect_size_parser() -> argparse.ArgumentParser:
 
 def effect_size_answer(given: argparse.Namespace) -> dict[str, Any]:
     table = read_table(given.file)
+    if given.measure:
+        return summary_effects(given, table)
     if given.before and given.after:
         return effect_json(within_effect(given, table))
     if given.outcome and given.arm:
@@ -244,9 +261,32 @@ def effect_size_answer(given: argparse.Namespace) -> dict[str, Any]:
     raise refuse(
         "No effect was named",
         "an effect compares two arms, or two moments",
-        "Give --outcome and --arm, or --before and --after",
+        "Give --outcome and --arm, or --before and --after, or --measure with the columns it is made from",
         where="keel effect-size",
     )
+
+
+def summary_effects(given: argparse.Namespace, table: pl.DataFrame) -> dict[str, Any]:
+    """One effect per row of means, counts or correlations; a row with a gap has no result and says so."""
+    needs = effect_size.NEEDS[given.measure]
+    columns = {name: numbers(table, measure_column(given, table, name)) for name in needs}
+    effect_size.effects(given.measure, columns)
+    results: list[dict[str, Any]] = []
+    for row in range(table.height):
+        values = {name: float(column[row]) for name, column in columns.items()}
+        if any(math.isnan(value) for value in values.values()):
+            results.append({"row": row + 1, "estimate": None, "why": "a value is missing"})
+        else:
+            found = effect_size.from_summary(given.measure, level=given.level, **values)
+            results.append({"row": row + 1} | effect_json(found))
+    if len(results) == 1:
+        return results[0]
+    return {
+        "measure": given.measure,
+        "method": effect_size.DEFINITIONS[given.measure],
+        "seed": None,
+        "results": results,
+    }
 
 
 def effect_json(effect: effect_size.EffectSize) -> dict[str, Any]:
@@ -330,7 +370,7 @@ def sd(values: FloatArray) -> float:
 
 
 def check_spread(values: FloatArray, name: str) -> None:
-    if len(values) < 2 or float(np.ptp(values)) == 0:
+    if len(values) < 2 or is_constant(values):
         why = f"it has {len(values)} values" if len(values) < 2 else f"every value is {values[0]:g}"
         raise refuse(
             "The effect was not computed", f"{why}, so there is no spread to divide by", where=name, code="constant"

@@ -22,6 +22,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+# No measurement is larger, and its square must still be a number.
+LARGEST = 1e100
 MISSING = ("", "NA", "N/A", "NaN", "nan", ".", "null")
 
 
@@ -94,11 +96,12 @@ def numbers(table: pl.DataFrame, name: str) -> FloatArray:
             return np.full(table.height, np.nan)
         raise refuse(f"Column {name!r} is not a column of numbers", f"it holds {column.dtype}", where=name)
     values = np.array(column.cast(pl.Float64).fill_null(float("nan")).to_numpy(), dtype=np.float64)
-    infinite = np.flatnonzero(np.isinf(values))
+    infinite = np.flatnonzero(np.abs(values) > LARGEST)
     if infinite.size:
+        value = values[infinite[0]]
         raise refuse(
             f"Column {name!r} was not used",
-            f"row {infinite[0] + 1} is infinite",
+            f"row {infinite[0] + 1} is infinite" if np.isinf(value) else f"row {infinite[0] + 1} holds {value:g}",
             "Mend that value, or leave it empty if it is missing",
             where=f"{name}, row {infinite[0] + 1}",
             code="infinite",
@@ -193,6 +196,11 @@ def complete_rows(*arrays: FloatArray) -> BoolArray:
     return keep
 
 
+def is_constant(values: FloatArray) -> bool:
+    """Whether values differ by no more than rounding (or than 1e-100, whose square is nothing)."""
+    return float(np.ptp(values)) <= max(1e-14 * float(np.abs(values).max()), 1e-100)
+
+
 def check_varies(values: FloatArray, name: str, *, least: int = 3) -> None:
     """Refuse a column with fewer than `least` values, or with one value throughout."""
     if len(values) < least:
@@ -203,7 +211,7 @@ def check_varies(values: FloatArray, name: str, *, least: int = 3) -> None:
             where=name,
             code="too-few",
         )
-    if float(np.ptp(values)) == 0.0:
+    if is_constant(values):
         raise refuse(
             f"Column {name!r} was not used",
             f"every value is {values[0]:g}, so it explains nothing and nothing explains it",

@@ -272,7 +272,7 @@ def _bootstrapped(
         low, high = bootstrap.interval(
             drawn[i], float(estimate), kind=kind, level=level, left_out=None if left is None else left[i]
         )
-        spread = float(np.nanstd(drawn[i], ddof=1))
+        spread = float(np.std(drawn[i][np.isfinite(drawn[i])], ddof=1))
         results.append((float(estimate), spread, low, high, bootstrap.two_sided_p(drawn[i])))
     return results
 
@@ -314,6 +314,7 @@ def _stacked(z: FloatArray, layout: _Layout) -> tuple[FloatArray, FloatArray, li
         x = z[:, predictors]
         inverse = np.linalg.inv(x.T @ x)
         beta = inverse @ (x.T @ z[:, response])
+        _check_leftover(z[:, response], x @ beta)
         betas.append(beta)
         inverses.append(inverse)
         residuals.append(z[:, response] - x @ beta)
@@ -334,6 +335,18 @@ def _stacked(z: FloatArray, layout: _Layout) -> tuple[FloatArray, FloatArray, li
     places.append(("direct", 0, int(starts[-2]) + 1))
     places += [("b", j, int(starts[-2]) + len(layout.base) + j) for j in range(layout.mediators)]
     return np.concatenate(betas), covariance, places
+
+
+def _check_leftover(response: FloatArray, fitted: FloatArray) -> None:
+    left = response - fitted
+    if float(left @ left) <= 1e-20 * float(response @ response):
+        raise refuse(
+            "The mediation was not computed",
+            "a mediator or the outcome follows exactly from the columns before it, so there is no error to test against",
+            "Leave that column out, or give more people",
+            where="m, y",
+            code="exact-fit",
+        )
 
 
 def _unstacked(beta: FloatArray, places: list[tuple[str, int, int]], layout: _Layout) -> _Paths:
@@ -408,6 +421,9 @@ def _under_rho(cross: FloatArray, layout: _Layout, rho: FloatArray) -> tuple[Flo
     mm = cross[:, m, m] - np.einsum("bp,bp->b", of_m, cross[:, base, m])
     yy = cross[:, y, y] - np.einsum("bp,bp->b", of_y, cross[:, base, y])
     my = cross[:, m, y] - np.einsum("bp,bp->b", of_m, cross[:, base, y])
+    # A resample that M or Y is explained in exactly has no correlation of residuals: NaN, dropped by the interval.
+    known = (mm > 0) & (yy > 0)
+    mm, yy = np.where(known, mm, np.nan), np.where(known, yy, np.nan)
     r = np.clip(my / np.sqrt(mm * yy), -1, 1)
     bend = r[:, None] - rho[None, :] * np.sqrt((1 - r[:, None] ** 2) / (1 - rho[None, :] ** 2))
     return (of_m[:, 1] * np.sqrt(yy / mm))[:, None] * bend, r

@@ -127,6 +127,51 @@ def test_effect_size_between_and_within(tmp_path: Path, capsys: pytest.CaptureFi
     assert "no column" in refused(capsys, "effect-size", path, "--outcome", "worth", "--arm", "arm")
 
 
+def test_effect_sizes_of_every_row_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "counts.csv"
+    path.write_text("a,n1,c,n2\n29,79,14,79\n0,10,0,10\n,10,2,10\n")
+    answer = ask(capsys, "effect-size", path, "--measure", "RR", "--json")
+    reference = REFERENCE["effects"]["RR"]
+    assert answer["results"][0]["estimate"] == pytest.approx(reference["yi"][0])
+    assert [r["estimate"] for r in answer["results"][1:]] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("meta", "--effect", "a", "--variance", "b"),
+        ("meta", "--measure", "SMD", "--m1", "a", "--sd1", "b", "--n1", "b", "--m2", "a", "--sd2", "b", "--n2", "b"),
+        ("correlate", "--x", "a", "--y", "b"),
+        ("correlate", "--x", "a", "--y", "b", "--method", "spearman", "--bootstrap", "200"),
+        ("mediate", "--x", "a", "--m", "b", "--y", "c"),
+        ("effect-size", "--before", "a", "--after", "b"),
+        ("effect-size", "--outcome", "a", "--arm", "c"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (["1,2,x"], ""),
+        (["1,2,3", "1,2,3", "1,2,3", "1,2,3", "1,2,3", "1,2,3"], ""),
+        (["1,2,3", "two,3,4", "3,4,7", "4,5,7", "1,2,5", "9,1,2"], "row 2 holds 'two'"),
+        (["1,2,3", "-inf,3,4", "3,4,7", "4,5,7", "1,2,5", "9,1,2"], "row 2 is infinite"),
+        (["1,2,3", "1e200,3,4", "3,4,7", "4,5,7", "1,2,5", "9,1,2"], "row 2 holds 1e+200"),
+        ([",,", ",,"], ""),
+    ],
+    ids=["one row", "constant", "text", "infinite", "too large", "empty"],
+)
+def test_degenerate_input_is_refused_by_every_command(
+    argv: tuple[str, ...], rows: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "odd.csv"
+    path.write_text("\n".join(["a,b,c", *rows]) + "\n")
+    if argv[0] == "meta" and len(set(rows)) == 1 and len(rows) == 6:
+        # Six studies that agree are no error for the z test; the Knapp-Hartung test is refused.
+        argv = (*argv, "--test", "knha")
+    assert says in refused(capsys, argv[0], path, *argv[1:], "--json")
+
+
 MEDIATION = Path(__file__).parents[1] / "reference/data/sim_pat_mediation_n80.csv"
 
 
