@@ -143,7 +143,7 @@ def complete(
         when = _not_later(occurred_at, at)
         writing.append("response_completed", payload, by=by, at=at, id=id, occurred_at=when)
         _raise_due(writing, state, begun, definition, begun.items, by, at, finished=True)
-        judge_with(writing, begun.instrument, at=at)
+        judge_with(writing, state, begun.instrument, at=at)
         return writing.recorded()
 
 
@@ -193,7 +193,7 @@ def enter(
         when = _day(state.site, on, at)
         writing.append("response_entered", payload, by=by, at=at, id=entered.id, occurred_at=when)
         _raise_due(writing, state, entered, definition, given, by, at, finished=True)
-        judge_with(writing, instrument, at=at)
+        judge_with(writing, state, instrument, at=at)
         return writing.recorded()
 
 

@@ -341,11 +341,15 @@ def _judge_in(
             raise_in(writing, site=state.site, level="urgent", why=finding["because"], source=source, by=by, at=at)
 
 
-def judge_with(writing: Writing, instrument: str, *, at: datetime) -> None:
-    """Judge anew, within the decision that finished a questionnaire which supplies facts of a screening."""
-    state: Course = writing.state(fold)
-    supplies = f"scales.{instrument}" in catalogue() or instrument == "c-ssrs-screener"
-    if supplies and state.open and state.findings and state.enrolled_on is None:
+def judge_with(writing: Writing, before: Course, instrument: str, *, at: datetime) -> None:
+    """Judge anew, within the decision that finished a questionnaire which supplies facts of a screening.
+
+    `before` is the course as it stood before that: it says already whether there is a screening to judge.
+    """
+    if not before.open or not before.findings or before.enrolled_on is not None:
+        return
+    if f"scales.{instrument}" in catalogue() or instrument == "c-ssrs-screener":
+        state: Course = writing.state(fold)
         _judge_in(writing, state, on=today_at(state.site, at), guard="admit", by=access.SYSTEM, at=at)
 
 

@@ -112,7 +112,7 @@ def instant(at: datetime) -> str:
 
 
 def parse_instant(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    return datetime.fromisoformat(text)  # several times as fast as strptime, and read with every event
 
 
 def body(

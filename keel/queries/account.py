@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from keel.domain.access import ROLES
 from keel.records import vault
@@ -63,6 +65,13 @@ def _working(row: LinkRow | None, at: datetime) -> Link | None:
     if row is None or row.revoked_at or row.expires_at <= at:
         return None
     return Link(row.id, row.participant, row.expires_at, row.failures)
+
+
+@lru_cache(maxsize=256)
+def zone(site: str) -> ZoneInfo:
+    """The time zone of a site; UTC where there is none."""
+    named = SiteRow.objects.filter(id=site).values_list("timezone", flat=True).first()
+    return ZoneInfo(named or "UTC")
 
 
 def courses_of(participant: str) -> tuple[tuple[str, str], ...]:

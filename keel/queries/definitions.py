@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
+from django.db import connection
+
 from keel.domain.consent import Document
 from keel.domain.errors import Refused
 from keel.domain.instrument import Instrument
@@ -60,7 +62,9 @@ def _kept_instrument(id: str, version: int) -> Instrument:
 
 def adopted(kind: str, id: str, version: int) -> bool:
     """Whether the journal holds a copy of that version."""
-    return DefinitionRow.objects.filter(id=f"{kind}/{id}/{version}").exists()
+    with connection.cursor() as cursor:  # asked with every entry: the mapper would take ten times as long
+        cursor.execute("SELECT 1 FROM definition WHERE id = %s", [f"{kind}/{id}/{version}"])
+        return cursor.fetchone() is not None
 
 
 def document(id: str, version: int) -> Document:

@@ -105,13 +105,13 @@ def _item(
     definition: Instrument, item: Item, words: Wording | None, answers: Mapping[str, Any], *, plain: bool
 ) -> ShownItem:
     text = words.items.get(item.id, "") if words else ""
-    label = item.label if not plain and item.label != f"Item {item.id}" else ""
+    label = item.label if item.label != f"Item {item.id}" else ""
     given = answers.get(item.id)
     low, high = _ends(item)
     return ShownItem(
         id=item.id,
         number=item.number,
-        text=text or (f"{item.number}. {label}" if label else f"Question {item.number}"),
+        text=_text(item, text, label, plain=plain),
         hint="" if text or not plain else "Your team gave you the words of this question on paper.",
         kind=_kind(item),
         name=f"item-{item.id}",
@@ -127,10 +127,18 @@ def _item(
     )
 
 
+def _text(item: Item, words: str, label: str, *, plain: bool) -> str:
+    """What stands before an item: at the desk with its number in print, which is how a sheet is read."""
+    if plain:
+        return words or f"Question {item.number}"
+    said = words or label or f"Item {item.id}"
+    return said if said[:1].isdigit() or not item.id.isdigit() else f"{item.number}. {said}"
+
+
 def _kind(item: Item) -> str:
     answers = item.answers
-    if answers.kind == "scale":
-        return "range"
+    if answers.kind in ("scale", "number"):
+        return "range" if answers.kind == "scale" else "number"
     if answers.kind == "many":
         return "many"
     return "number" if answers.kind == "codes" and len(answers.allowed()) > MOST_CHOICES else "choice"
@@ -163,20 +171,11 @@ def _options(definition: Instrument, item: Item, words: Wording | None) -> Itera
 
 
 def _labels(item: Item, words: Wording | None) -> tuple[str, ...]:
-    """The pack's labels for this way to answer, else ours, else the codes themselves."""
-    allowed = item.answers.allowed()
-    if words:
-        if item.id in words.options:  # anchors of this item's own
-            return words.options[item.id]
-        fitting = [labels for labels in words.answers.values() if len(labels) == len(allowed)]
-        named = words.answers.get(item.way)
-        if named or len(fitting) == 1:
-            return named or fitting[0]
-    if item.answers.labels:
-        return item.answers.labels
-    if item.answers.kind == "yes_no":
+    """The pack's labels, else ours, else the codes themselves."""
+    labels = words.labels(item) if words else item.options()
+    if item.answers.kind == "yes_no" and not item.answers.labels and [text for _, text in labels] == ["0", "1"]:
         return ("No", "Yes")
-    return tuple(str(code).replace("_", " ") for code in allowed)
+    return tuple(text.replace("_", " ") for _, text in labels)
 
 
 def inapplicable(definition: Instrument) -> frozenset[str]:

@@ -23,11 +23,11 @@ from keel.domain.questionnaire import Asked, asked, fires_at, standing
 from keel.domain.schedule import PlannedVisit
 from keel.domain.visit import arm_of, schedule
 from keel.library import shelf
-from keel.queries import definitions, forms
+from keel.queries import account, definitions, forms
 from keel.queries.door import course_row, query
 from keel.queries.safety import Help, help_for
 from keel.records import journal, vault
-from keel.records.models import CourseRow, LinkRow, ResponseRow, SiteRow, VisitRow, WordsRow
+from keel.records.models import CourseRow, LinkRow, ResponseRow, VisitRow, WordsRow
 
 OPEN_DAYS = 14
 """House rule: a questionnaire of a visit can be answered for so many days after the visit's last day."""
@@ -287,8 +287,7 @@ def _mine(by: Actor) -> tuple[CourseRow, Course, Protocol, ZoneInfo]:
     """The participant's newest course: the one their pages are about."""
     row = course_row(by.courses[0], by=by, what="see_own_course")
     state: Course = journal.state_of(f"course:{row.id}", fold)
-    zone = ZoneInfo(SiteRow.objects.get(id=row.site).timezone)
-    return row, state, definitions.protocol(row.protocol, row.protocol_version), zone
+    return row, state, definitions.protocol(row.protocol, row.protocol_version), account.zone(row.site)
 
 
 def _my_response(response: str, by: Actor) -> tuple[Course, Response]:
@@ -316,6 +315,8 @@ def _to_answer(state: Course, protocol: Protocol, on: date) -> Iterator[ToAnswer
         if (there and there.completed_at) or not _open(ask, plan[ask.visit], state, on):
             continue
         kind = protocol.visit(ask.visit, arm_of(state, protocol)).kind
+        if state.enrolled_on is None and kind != "screening":
+            continue
         yield _waiting(state, ask.instrument, ask.visit, there, _companion()["kinds"][kind]["why"])
 
 

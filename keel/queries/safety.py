@@ -177,13 +177,13 @@ def _role(role: str) -> str:
 
 
 def age_words(age: timedelta) -> str:
-    """ "4 minutes", "2 hours", "3 days": the largest unit that fits."""
+    """ "4 minutes ago", "2 hours ago", "3 days ago": the largest unit that fits."""
     seconds = int(age.total_seconds())
     for size, word in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= size:
             n = seconds // size
-            return f"{n} {word}{'s' if n > 1 else ''}"
-    return "less than a minute"
+            return f"{n} {word}{'s' if n > 1 else ''} ago"
+    return "just now"
 
 
 # ---- help now -------------------------------------------------------------------------------------------

@@ -10,6 +10,11 @@ import importlib
 import pkgutil
 from collections import defaultdict
 from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from django.db import connection
+from django.db.models import Model
 
 from keel.domain.events import Event
 
@@ -27,6 +32,29 @@ def on(*kinds: str) -> Callable[[Projection], Projection]:
         return function
 
     return register
+
+
+def insert(model: type[Model], **values: Any) -> None:
+    """Insert one row, as `model.objects.create` does, with its statement made once: for what is written often."""
+    statement, fields = _insert_statement(model)
+    given = [values.get(field.attname, _NOT_GIVEN) for field in fields]
+    row = [
+        field.get_db_prep_save(field.get_default() if value is _NOT_GIVEN else value, connection)
+        for field, value in zip(fields, given, strict=True)
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, row)
+
+
+_NOT_GIVEN = object()
+
+
+@lru_cache(maxsize=64)
+def _insert_statement(model: type[Model]) -> tuple[str, tuple[Any, ...]]:
+    fields = tuple(model._meta.concrete_fields)
+    quote = connection.ops.quote_name
+    columns, marks = ", ".join(quote(field.column) for field in fields), ", ".join(["%s"] * len(fields))
+    return f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks})", fields
 
 
 def project(event: Event) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keel.domain.events import Event
 from keel.records.models import ResponseRow
-from keel.records.projections import on
+from keel.records.projections import insert, on
 
 
 @on("response_begun")
@@ -58,7 +58,8 @@ def entered(event: Event) -> None:
     if p.get("amended"):  # who answered and when they began stays as it was
         ResponseRow.objects.filter(id=p["response"]).update(**said, amended=True)
         return
-    ResponseRow.objects.create(
+    insert(
+        ResponseRow,
         id=p["response"],
         course=event.subject,
         visit=p["visit"],

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from keel.domain.events import Event
 from keel.records.models import AdverseEventRow, AlertRow
-from keel.records.projections import on
+from keel.records.projections import insert, on
 from keel.records.projections.course import moment
 
 
 @on("alert_raised")
 def raised(event: Event) -> None:
     p = event.payload
-    AlertRow.objects.create(
+    insert(
+        AlertRow,
         id=p["alert"],
         course=event.subject,
         site=p["site"],

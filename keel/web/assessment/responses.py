@@ -173,9 +173,10 @@ def _rows(items: Any, given: Any, reasons: Any) -> list[dict[str, Any]]:
                 "item": item,
                 "value": ",".join(given.getlist(f"item-{item.id}")) if given else item.value,
                 "again": ",".join(given.getlist(f"again-{item.id}")) if given else "",
-                "kind": "code" if item.kind in ("number", "range") or (item.kind == "choice" and short) else "words",
+                "kind": "pick" if item.kind == "choice" and not short else "words" if item.kind == "many" else "code",
+                "choices": choices,
                 "codes": " ".join(option.value for option in choices),
-                "hint": "  ".join(
+                "hint": " · ".join(
                     option.value if option.label == option.value else f"{option.value} {option.label}"
                     for option in choices
                 )

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 
 from keel.domain import access
 from keel.domain.errors import Reason, Refused
@@ -43,7 +44,8 @@ def page(
                 return redirect("link_over" if open_to_links else f"/account/login/?next={request.path}")
             try:
                 access.check_role(by, what)
-                return view(request, by=by, at=at, **given)
+                with timezone.override(account.zone(by.site)):  # people read the clock on their wall
+                    return view(request, by=by, at=at, **given)
             except Refused as refused:
                 return refusal(request, refused)
 

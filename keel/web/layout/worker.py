@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from pathlib import Path
+
 from django.contrib.staticfiles import finders
-from django.http import FileResponse, HttpRequest
-from django.http.response import HttpResponseBase
-from django.views.decorators.http import require_safe
+from django.http import HttpRequest, HttpResponse
+
+from keel.domain.events import Actor
+from keel.web.layout.page import page
 
 
-@require_safe
-def worker(request: HttpRequest) -> HttpResponseBase:
-    """Open to all: it is a static file with another address."""
-    answer = FileResponse(open(finders.find("keel/sw.js"), "rb"), content_type="text/javascript")  # noqa: SIM115
+@page("see_help", open_to_all=True)
+def worker(request: HttpRequest, *, by: Actor, at: datetime) -> HttpResponse:
+    """A static file with another address: as open as help is."""
+    answer = HttpResponse(Path(finders.find("keel/sw.js")).read_bytes(), content_type="text/javascript")
     answer.headers["Cache-Control"] = "no-cache"
     return answer

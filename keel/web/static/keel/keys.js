@@ -5,16 +5,17 @@
 const WORDS = { p: "prefer_not", n: "not_applicable" };
 
 for (const table of document.querySelectorAll("[data-keys]")) {
-  const column = (field) => [...table.querySelectorAll(field.matches("[data-second]") ? "input[data-second]" : "input:not([data-second])")];
+  const column = (field) => [...table.querySelectorAll(field.matches("[data-second]") ? ":is(input, select)[data-second]" : ":is(input, select):not([data-second])")];
   const move = (field, by) => {
     const fields = column(field);
     const next = fields[fields.indexOf(field) + by];
     if (!next) return table.closest("form").querySelector("button.main, textarea").focus();
     next.focus();
-    next.select();
+    next.select?.();
   };
   table.addEventListener("input", (event) => {
     const field = /** @type {HTMLInputElement} */ (event.target);
+    if (field.matches("select")) return;
     const word = WORDS[field.value.toLowerCase()];
     if (word && "codes" in field.dataset) {
       field.value = word;
@@ -25,7 +26,8 @@ for (const table of document.querySelectorAll("[data-keys]")) {
     if (codes.includes(field.value) && !longer) move(field, 1);
   });
   table.addEventListener("keydown", (event) => {
-    const by = { Enter: 1, ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const keys = event.target.matches("select") ? { Enter: 1 } : { Enter: 1, ArrowDown: 1, ArrowUp: -1 };
+    const by = keys[event.key];
     if (!by) return;
     event.preventDefault();
     move(event.target, by);
