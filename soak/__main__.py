@@ -14,6 +14,7 @@ import sys
 
 NAMES: dict[str, str] = {
     "scoring": "soak.scoring",
+    "faults": "soak.faults",
 }
 
 

@@ -28,7 +28,6 @@ from keel.actions import (
     team,
     visits,
 )
-from keel.actions import participant as participants
 from keel.domain.access import SYSTEM
 from keel.domain.answers import next_item
 from keel.domain.course import Course, fold
@@ -132,15 +131,10 @@ def sign_ins(address: str) -> str:
     return "\n".join(lines)
 
 
-def participant_link(course: str, *, at: datetime | None = None) -> str:
-    """A fresh personal link of one simulated participant (its path)."""
-    state: Course = journal.state_of(f"course:{course}", fold)
-    row = MembershipRow.objects.filter(site=state.site, role="coordinator").first()
-    assert row is not None
-    sent = participants.send_link(
-        course=course, by=Actor(row.staff, "coordinator", state.site), at=at or datetime.now(UTC)
-    )
-    return f"/p/{sent.secret}/"
+def actors(site: str, role: str) -> list[Actor]:
+    """Everybody who holds a role at a site, ready to act."""
+    rows = MembershipRow.objects.filter(site=site, role=role, revoked_at=None).order_by("granted_at", "id")
+    return [Actor(row.staff, role, site) for row in rows]
 
 
 def _open(now: datetime) -> Clinic:
