@@ -44,6 +44,22 @@ def test_parquet_reads_as_csv_does(capsys: pytest.CaptureFixture[str], tmp_path:
     assert ask(capsys, str(tmp_path / "trial.parquet"), *USUAL) == ask(capsys, str(DATA), *USUAL)
 
 
+def test_an_enum_brings_its_own_order(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    table = pl.read_csv(DATA).with_columns(pl.col("arm").cast(pl.Enum(["never", "A1", "A0"])))
+    table.write_parquet(tmp_path / "trial.parquet")
+    told = ask(capsys, str(tmp_path / "trial.parquet"), *USUAL, "--lsmeans", "arm")
+    assert told["coefficients"][2]["term"] == "armA0"
+    assert [one["contrast"] for one in told["contrasts"]] == ["A0 - A1"]
+
+
+def test_numbered_visits_are_in_the_order_of_their_numbers(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Ten comes after nine, and a visit is a factor although it is a number."""
+    renumbered = pl.col("visit").replace_strict({"V01": "2", "V02": "9", "V03": "10", "V04": "26"})
+    told = ask(capsys, changed(tmp_path, renumbered.alias("visit")), *USUAL)
+    assert told["visits"] == ["2", "9", "10", "26"]
+    assert told["m2loglik"] == pytest.approx(520.590486504, abs=1e-6)
+
+
 def test_grouped_covariance_names_its_groups(capsys: pytest.CaptureFixture[str]) -> None:
     told = ask(capsys, str(DATA), *USUAL, "--group", "arm", "--covariance", "ar1h")
     assert [one["group"] for one in told["covariance"]] == ["A0", "A1"]
