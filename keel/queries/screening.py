@@ -226,8 +226,9 @@ def _lines(state: Course) -> Iterator[Line]:
 
 def _title(rule: str) -> str:
     kind, _, about = rule.partition(":")
-    words = kind.replace("-", " ").replace("_", " ").capitalize()
-    return f"{about.replace('-', ' ').capitalize()}: {words.lower()}" if about else words
+    if about:  # a finding about one medicine
+        return f"{about.replace('-', ' ').capitalize()} ({kind.removeprefix('medication-').replace('-', ' ')})"
+    return kind.replace("-", " ").capitalize()
 
 
 def _evidence(text: str) -> tuple[str, str]:

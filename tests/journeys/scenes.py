@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from keel.actions import assessment, participant
+from keel.actions import screening as actions
 from keel.records.models import AlertRow, ResponseRow
-from tests.clinic import BORN_ON, begin, consent, open_clinic
+from tests.clinic import BORN_ON, NAME, begin, consent, open_clinic, right_answers
 
 
 def phone(instrument: str = "phq-9") -> dict[str, Any]:
@@ -38,4 +39,24 @@ def standing(response: str) -> dict[str, Any]:
         "scores": row.scores,
         "completed": row.completed_at is not None,
         "alerts": list(AlertRow.objects.order_by("raised_at").values("level", "state", "why", "step")),
+    }
+
+
+def screening() -> dict[str, Any]:
+    """A person who is being screened: facts that leave some rules unknown, and a consent to read on the phone."""
+    clinic = open_clinic()
+    clinic.at = datetime.now(UTC) - timedelta(minutes=10)
+    course = begin(clinic)
+    staff = clinic.staff
+    facts = {"qtcf_ms": 408, "history": {"stroke": False}, "medications": [{"name": "Gloriazepan"}]}
+    actions.record_facts(course=course, facts=facts, by=staff["physician"], at=clinic.at)
+    actions.offer_consent(course=course, document="treatment-psilocybin", by=staff["coordinator"], at=clinic.at)
+    sent = participant.send_link(course=course, by=staff["coordinator"], at=clinic.at)
+    return {
+        "course": course,
+        "link": f"/p/{sent.secret}/",
+        "born": {"day": BORN_ON.day, "month": BORN_ON.month, "year": BORN_ON.year},
+        "emails": clinic.emails,
+        "name": NAME,
+        "right": right_answers("treatment-psilocybin"),
     }
