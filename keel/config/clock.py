@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from django.db import close_old_connections
 
+from keel.actions.now import now
 from keel.actions.record import seal
 from keel.actions.safety import climb_alerts
 from keel.domain.access import SYSTEM
@@ -30,9 +30,9 @@ class Clock(threading.Thread):
         turn = 0
         while not self._over.wait(SEAL_SECONDS):
             turn += 1
-            self._try(lambda: seal(by=SYSTEM, at=datetime.now(UTC)))
+            self._try(lambda: seal(by=SYSTEM, at=now()))
             if turn % CLIMB_EVERY == 0:
-                self._try(lambda: climb_alerts(by=SYSTEM, at=datetime.now(UTC)))
+                self._try(lambda: climb_alerts(by=SYSTEM, at=now()))
 
     def _try(self, what: Callable[[], object]) -> None:
         try:

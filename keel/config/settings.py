@@ -7,6 +7,7 @@ KEEL_SHELF      further shelves with a site's protocols, rules and licensed word
 KEEL_HOSTS      host names that the site answers to, separated by commas              (localhost, 127.0.0.1)
 KEEL_HTTPS      1 behind a proxy that speaks HTTPS: cookies are then sent over HTTPS only
 KEEL_SIMULATED  1 where everything is simulated: every page then says so
+KEEL_CLOCK      a file that sets the clock of a simulated site (keel/actions/now.py); a real site ignores it
 KEEL_DEBUG      1 shows tracebacks in the browser; never on a real site
 """
 
@@ -21,6 +22,7 @@ from keel.records.secrets import secret
 HOME = Path(os.environ.get("KEEL_HOME", ".keel")).resolve()
 KEYS = Path(os.environ.get("KEEL_KEYS") or HOME / "keys")
 SIMULATED = os.environ.get("KEEL_SIMULATED") == "1"
+CLOCK = os.environ.get("KEEL_CLOCK") or None
 DEBUG = os.environ.get("KEEL_DEBUG") == "1"
 HTTPS = os.environ.get("KEEL_HTTPS") == "1"
 WEB = Path(__file__).parents[1] / "web"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import wraps
 from typing import Any
 
@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonR
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
+from keel.actions.now import now
 from keel.domain import access
 from keel.domain.errors import Reason, Refused
 from keel.domain.events import Actor
@@ -36,7 +37,7 @@ def page(
         def answer(request: HttpRequest, **given: Any) -> HttpResponse:
             if request.method not in methods:
                 return HttpResponseNotAllowed(methods)
-            at = datetime.now(UTC)
+            at = now()
             by = participant(request, at) if open_to_links or open_to_all else None
             by = by or staff(request) or (access.NOBODY if open_to_all else None)
             request.actor = by  # type: ignore[attr-defined]
