@@ -434,7 +434,7 @@ def papers(*, course: str, by: Actor, at: datetime) -> Papers:
     seen = see(course, by=by, what="see_consent", at=at)
     asked_for = StudyRow.objects.get(id=seen.row.study).documents
     every = (*asked_for, *(d for d in seen.state.consents if d not in asked_for))
-    told = _history(seen.state)
+    told = _history(seen.state, by)
     found = tuple(_paper(seen.state, d, told.get(d, {})) for d in every)
     return Papers(seen.strip, found, seen.state.consented, seen.row.ended)
 
@@ -479,8 +479,12 @@ def _standing(consent: Consent | None) -> tuple[str, str]:
     return "in_window", "Passed, to be signed" if consent.passed else "Offered"
 
 
-def _history(state: Course) -> dict[str, dict[str, Any]]:
-    """Times, names and event ids of every document's consent, from the course's own journal since it was last offered."""
+def _history(state: Course, by: Actor) -> dict[str, dict[str, Any]]:
+    """Times, names and event ids of every document's consent, from the course's own journal since it was last offered.
+
+    Whoever may not know who this is reads the code where the name stands, and no words.
+    """
+    named = _may_name(by)
     open_ = vault.opener(state.participant)
     told: dict[str, dict[str, Any]] = {}
     for event in journal.events(f"course:{state.id}"):
@@ -490,13 +494,17 @@ def _history(state: Course) -> dict[str, dict[str, Any]]:
             told[event.payload["document"]] = {"offered_at": event.occurred_at, "events": {}}
         said = told[event.payload["document"]]
         if event.kind == "consent_signed":
-            said |= {"signed_name": open_(event.payload["name"])}
+            said |= {"signed_name": open_(event.payload["name"]) if named else state.code}
         if event.kind == "consent_countersigned":
             said |= {"countersigned_by": account.names({event.by["actor"]}).get(event.by["actor"], "")}
-        if event.kind == "consent_withdrawn":
+        if event.kind == "consent_withdrawn" and named:
             said |= {"withdrawn_words": open_(event.payload.get("words"))}
         said["events"][event.kind] = event.id
     return told
+
+
+def _may_name(by: Actor) -> bool:
+    return by.role == "participant" or access.may(by, "see_identity")
 
 
 @dataclass(frozen=True)
@@ -525,10 +533,10 @@ class SignedPaper:
 @query("see_consent")
 def signed_paper(*, course: str, document: str, by: Actor, at: datetime) -> SignedPaper:
     """A consent as it was offered and signed, for the file."""
-    return _signed_paper(see(course, by=by, what="see_consent", at=at), document)
+    return _signed_paper(see(course, by=by, what="see_consent", at=at), document, by)
 
 
-def _signed_paper(seen: Seen, document: str) -> SignedPaper:
+def _signed_paper(seen: Seen, document: str, by: Actor) -> SignedPaper:
     state = seen.state
     if document not in state.consents:
         raise refuse(
@@ -540,8 +548,8 @@ def _signed_paper(seen: Seen, document: str) -> SignedPaper:
     standing = state.consents[document]
     text = definitions.document(document, standing.version)
     site = SiteRow.objects.get(id=state.site)
-    known = vault.identity(state.participant)
-    said = _history(state)[document]
+    known = vault.identity(state.participant) if _may_name(by) else None
+    said = _history(state, by)[document]
     answers = [
         Answered(q.ask, str(standing.answers[q.id]), standing.answers[q.id] == q.right)
         for q in text.questions
@@ -549,7 +557,7 @@ def _signed_paper(seen: Seen, document: str) -> SignedPaper:
     ]
     return SignedPaper(
         code=state.code,
-        person=known.name if known else vault.GONE,
+        person=known.name if known else state.code,
         site=site.name,
         timezone=site.timezone,
         study=StudyRow.objects.get(id=state.study).title,
@@ -628,7 +636,7 @@ def my_reading(*, document: str, by: Actor, at: datetime) -> MyReading:
     return MyReading(
         course=seen.row.id,
         document=text,
-        paper=_paper(state, document, _history(state)[document]),
+        paper=_paper(state, document, _history(state, by)[document]),
         answers=dict(standing.answers),
         next_question=None if standing.passed or not waiting else waiting[0],
         name=known.name if known else "",
@@ -637,7 +645,7 @@ def my_reading(*, document: str, by: Actor, at: datetime) -> MyReading:
 
 @query("see_own_course")
 def my_signed_paper(*, document: str, by: Actor, at: datetime) -> SignedPaper:
-    return _signed_paper(_mine(by, at)[0], document)
+    return _signed_paper(_mine(by, at)[0], document, by)
 
 
 # ---- enrolment and allocation -----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from django.test import Client
 
 from keel.actions import screening
 from keel.domain.events import new_id
+from keel.queries import screening as queries
 from keel.records import vault
 from keel.records.models import Account, CourseRow, EventRow, FactRow, FindingRow
 from tests.clinic import CLEAR_FACTS, NAME, Clinic, begin, consent, participant_of, right_answers, state_of
@@ -277,6 +278,18 @@ def test_a_participant_takes_consent_back(clinic: Clinic) -> None:
     assert not state_of(course).consented
     again = me.post(mine, {"form": "stop", "step": "stop"})
     assert again.status_code == 409
+
+
+def test_who_may_not_know_the_name_does_not_read_it_in_the_consent(clinic: Clinic, enter: Enter) -> None:
+    course = begin(clinic)
+    consent(clinic, course)
+    for page in (f"/course/{course}/consent/", f"/course/{course}/screening/", f"/course/{course}/enrolment/"):
+        assert NAME in text(enter("supervisor").get(page)), page
+        assert NAME not in text(enter("data_manager").get(page)), page
+    asked: dict[str, Any] = {"course": course, "document": TREATMENT, "at": clinic.at}
+    assert queries.signed_paper(by=clinic.staff["supervisor"], **asked).person == NAME
+    paper = queries.signed_paper(by=clinic.staff["data_manager"], **asked)
+    assert (paper.person, paper.paper.signed_name) == ("NORTH-001", "NORTH-001")
 
 
 def test_a_document_is_the_participants_own(clinic: Clinic) -> None:
