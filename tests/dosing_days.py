@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from keel.actions import dosing
 from keel.domain.access import SYSTEM
@@ -33,9 +34,10 @@ class Day:
     first: Actor
     second: Actor
     at: datetime
+    pace: float = 1.0
 
     def later(self, minutes: float = 1) -> datetime:
-        self.at += timedelta(minutes=minutes)
+        self.at += timedelta(minutes=minutes * self.pace)
         return self.at
 
 
@@ -132,13 +134,30 @@ def _answer(instrument: str, visit: str) -> dict[str, object]:
     }
 
 
+def lately(minutes: float) -> tuple[datetime, float]:
+    """So many minutes ago, and the pace of a day that begins then; shortly after midnight both shrink, as the day is today's."""
+    now = datetime.now(UTC)
+    local = now.astimezone(ZoneInfo("Europe/London"))
+    since = (local - local.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds() / 60
+    pace = min(1.0, since * 0.9 / minutes)
+    return now - timedelta(minutes=minutes * pace), pace
+
+
 def people_of(clinic: Clinic) -> tuple[Actor, Actor]:
     """The two who work in the room: a facilitator and the physician."""
     return clinic.staff["facilitator"], clinic.staff["physician"]
 
 
 def opened(
-    clinic: Clinic, *, protocol: Protocol, study: str, visit: str, arm: str, people: int = 1, at: datetime | None = None
+    clinic: Clinic,
+    *,
+    protocol: Protocol,
+    study: str,
+    visit: str,
+    arm: str,
+    people: int = 1,
+    at: datetime | None = None,
+    pace: float = 1.0,
 ) -> Day:
     """A session of so many people, opened, with both members of staff in the room and everybody arrived."""
     at = at or clinic.at
@@ -148,7 +167,7 @@ def opened(
     ]  # fmt: skip
     first, second = people_of(clinic)
     made = dosing.open_session(courses=courses, visit=visit, room="Garden room", on=at.date(), by=first, at=at)
-    day = Day(made.payload["session"], courses, visit, first, second, at)
+    day = Day(made.payload["session"], courses, visit, first, second, at, pace)
     assert arm_of(state_of(courses[0]), protocol) == arm
     for who in (first, second):
         dosing.come_in(session=day.session, staff=who.id, by=first, at=day.later())

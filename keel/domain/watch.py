@@ -40,7 +40,7 @@ DOES: dict[Consequence, str] = {
 MEASURES: dict[str, tuple[str, str]] = {
     "systolic_mmhg": ("Systolic", "mmHg"),
     "diastolic_mmhg": ("Diastolic", "mmHg"),
-    "heart_rate_bpm": ("Heart rate", "/min"),
+    "heart_rate_bpm": ("Pulse", "/min"),
     "temperature_c": ("Temperature", "°C"),
     "spo2_percent": ("Oxygen", "%"),
 }

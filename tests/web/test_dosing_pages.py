@@ -14,7 +14,7 @@ from keel.queries import dosing as days
 from keel.records import journal
 from keel.records.models import CourseRow, DayRow, DoseRow, MomentRow, VitalsRow
 from tests.clinic import Clinic
-from tests.dosing_days import Day, dose, opened, ready, state_of
+from tests.dosing_days import Day, dose, lately, opened, ready, state_of
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
@@ -30,18 +30,12 @@ def client_of(actor: Actor) -> Client:
     return client
 
 
-def now() -> datetime:
-    """Pages read the clock themselves: a day under way began three hours ago."""
-    return datetime.now(UTC) - timedelta(hours=3)
-
-
 @pytest.fixture
 def day(clinic: Clinic) -> Day:
+    """Pages read the clock themselves: a day under way began lately."""
     protocol = definitions.protocol("davis-2021", 1)
-    at = now()
-    if at.date() != datetime.now(UTC).date():  # shortly after midnight the day would have begun yesterday
-        at = datetime.now(UTC).replace(hour=0, minute=0, second=30)
-    return opened(clinic, protocol=protocol, study="mood", visit="session-1", arm="immediate", at=at)
+    at, pace = lately(120)
+    return opened(clinic, protocol=protocol, study="mood", visit="session-1", arm="immediate", at=at, pace=pace)
 
 
 def post(client: Client, day: Day, kind: str, course: str = "", status: int = 302, **fields: object) -> str:
@@ -83,7 +77,7 @@ def test_one_tap_vitals_note_phase_and_correction(day: Day) -> None:
     post(client, day, "reach", course, step="reach_onset")
     post(client, day, "vitals", course, systolic_mmhg="128", diastolic_mmhg="82", heart_rate_bpm="71")
     page = client.get(f"/session/{day.session}/").content.decode()
-    assert "It is very bright." in page and "Onset" in page and ">128<" in page
+    assert "It is very bright." in page and "Onset" in page and "<b>128</b>" in page
     entry = VitalsRow.objects.get(course=course, systolic_mmhg=128)
     at = (entry.at - timedelta(minutes=2)).astimezone(days.ZoneInfo("Europe/London"))
     post(client, day, "correct", course, entry=entry.id, time=at.strftime("%H:%M:%S"), reason="Typed late.")
@@ -203,9 +197,10 @@ def cohort_day(clinic: Clinic) -> Day:
         documents=["treatment-psilocybin"], by=SYSTEM, at=clinic.at,
     )  # fmt: skip
     protocol = definitions.protocol("agrawal-2024", 1)
+    at, pace = lately(30)
     return opened(
         clinic, protocol=protocol, study="together", visit="dosing", arm=protocol.arm_ids[0], people=3,
-        at=datetime.now(UTC) - timedelta(minutes=30),
+        at=at, pace=pace,
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 /**
  * Follows the journal's tail. `<body data-live="/live?ticket=…" data-live-after="EVENT_ID">` is enough:
- * each event becomes `keel:<kind>` on the body, so `hx-trigger="keel:dose_given from:body"` works, and
+ * each event becomes `keel:<kind>` on the body (and `keel:event`, whatever its kind), so `hx-trigger="keel:dose_given from:body"` works, and
  * `keel:live` says whether the page is in touch (`{state: "in_touch" | "away", since}`).
  *
  * The server sends each event as an unnamed message whose data is JSON with at least `id` and `kind`, and whose
@@ -98,6 +98,7 @@ export class Tail extends EventTarget {
     this.seen.add(event.id);
     if (this.seen.size > REMEMBERED) this.seen.delete(this.seen.values().next().value);
     this.target.dispatchEvent(new CustomEvent(`keel:${event.kind}`, { detail: event, bubbles: true }));
+    this.target.dispatchEvent(new CustomEvent("keel:event", { detail: event, bubbles: true }));
     this.dispatchEvent(new CustomEvent("event", { detail: event }));
   }
 

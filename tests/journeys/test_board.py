@@ -1,0 +1,206 @@
+"""A cohort of three and two tablets in one room: nothing that was tapped is lost, and both tablets agree."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+
+from tests.journeys.house import House, browser, house
+
+__all__ = ["browser", "house"]
+pytestmark = [pytest.mark.browser, pytest.mark.database]
+
+SCENES = "tests.journeys.day_scenes"
+
+
+class Tablet:
+    """A tablet with the board open."""
+
+    def __init__(self, house: House, browser: Any, email: str, session: str, **size: int) -> None:
+        self.page = house.page(browser, **({"width": 1180, "height": 820} | size))
+        self.faults: list[str] = []
+        self.path = f"/session/{session}/"
+        house.sign_in(self.page, email)
+        self.open()
+
+    def open(self) -> None:
+        self.page.on("pageerror", lambda fault: self.faults.append(str(fault)))
+        self.page.goto(self.path)
+        self.page.locator("main[data-ready]").wait_for()
+
+    def person(self, course: str) -> Any:
+        return self.page.locator(f"#p-{course}")
+
+    def tap(self, course: str, what: str) -> None:
+        self.person(course).get_by_role("button", name=what, exact=True).first.click()
+
+    def vitals(self, course: str, *values: int) -> int:
+        """One set of vital signs; gives how many taps it took, digits not counted."""
+        self.person(course).locator("details.vitals-entry > summary").click()
+        for value in values:  # the focus is in the first field and goes on by itself
+            self.page.keyboard.type(str(value))
+        self.person(course).get_by_role("button", name="Record", exact=True).click()
+        return 2
+
+    def says(self, words: str) -> None:
+        said = self.page.locator("[data-outbox-state]")
+        until(lambda: words in said.inner_text(), self.page, what_is=said.inner_text)
+
+    def waiting(self, number: int) -> None:
+        until(lambda: self.page.locator("[data-waiting] > li").count() == number, self.page)
+
+
+def until(what: Any, page: Any, seconds: float = 40.0, what_is: Any = lambda: "") -> None:
+    began = time.monotonic()
+    while not what():
+        assert time.monotonic() - began < seconds, f"it did not come about in time {what_is()}"
+        page.wait_for_timeout(50)
+
+
+def test_two_tablets_lose_nothing_and_agree(house: House, browser: Any) -> None:
+    scene = house.make(f"{SCENES}:cohort_under_way")
+    session, (ada, ben, cleo) = scene["session"], scene["courses"]
+    one = Tablet(house, browser, scene["emails"]["north/facilitator"], session)
+    two = Tablet(house, browser, scene["emails"]["north/physician"], session)
+
+    # In touch: what is entered on one tablet is on the other within a second or so, without a reload.
+    assert one.vitals(ada, 128, 82, 71) <= 6
+    two.person(ada).locator(".reading").get_by_text("128", exact=True).wait_for(timeout=3_000)
+    until(lambda: one.page.locator("[data-waiting] > li").count() == 0, one.page)
+
+    # The worker has to hold the board before the network goes.
+    for tablet in (one, two):
+        tablet.page.evaluate("navigator.serviceWorker.ready.then(() => undefined)")
+        url = tablet.page.url
+        until(lambda t=tablet, u=url: t.page.evaluate("u => caches.match(u).then(Boolean)", u), tablet.page)
+        tablet.page.context.set_offline(True)
+
+    for what in ("Water", "Distress", "Reassurance"):
+        one.tap(ada, what)
+    one.vitals(ben, 141, 88, 90)
+    one.says("4 entries are saved on this device")
+    two.tap(cleo, "Silence")
+    two.tap(cleo, "Insight")
+    two.vitals(cleo, 133, 80, 76)
+    two.says("3 entries are saved on this device")
+    one.waiting(4)
+
+    # A step that a rule has to allow first is not taken without the record, and what was typed stays.
+    two.person(cleo).get_by_text("Release", exact=True).click()
+    two.person(cleo).get_by_role("button", name="Sign and release").click()
+    two.person(cleo).get_by_text("asks the record first").wait_for()
+
+    # A reload, a tab that dies and a server that is started anew, all while the network is gone.
+    one.page.reload()
+    one.page.locator("main[data-ready]").wait_for()
+    one.waiting(4)
+    house.restart()
+    dead = two.page
+    two.page = dead.context.new_page()
+    dead.close()
+    two.open()
+    two.waiting(3)
+    one.tap(ben, "Water")
+    one.waiting(5)
+    assert len(house.make(f"{SCENES}:standing", session=session)["moments"]) == 0
+
+    for tablet in (one, two):
+        tablet.page.context.set_offline(False)
+    for tablet in (one, two):
+        tablet.says("Everything has reached the record")
+        tablet.waiting(0)
+
+    for tablet in (one, two):  # they agree, without a reload
+        tablet.person(ben).locator(".reading").get_by_text("141", exact=True).wait_for(timeout=20_000)
+        tablet.person(cleo).locator(".reading").get_by_text("133", exact=True).wait_for(timeout=20_000)
+        assert not tablet.faults
+
+    found = house.make(f"{SCENES}:standing", session=session)
+    by_person = {course: [kind for _, c, kind, _ in found["moments"] if c == course] for course in (ada, ben, cleo)}
+    assert by_person == {ada: ["water", "distress", "reassurance"], ben: ["water"], cleo: ["silence", "insight"]}
+    assert Counter(map(tuple, found["vitals"])) == {(ada, 128): 1, (ben, 141): 1, (cleo, 133): 1}
+    assert found["verified"] and found["identical"] and not found["twice"]
+
+
+def test_what_a_rule_refuses_stays_in_sight_until_somebody_settles_it(house: House, browser: Any) -> None:
+    scene = house.make(f"{SCENES}:cohort_under_way", people=1)
+    (ada,) = scene["courses"]
+    tablet = Tablet(house, browser, scene["emails"]["north/facilitator"], scene["session"])
+    tablet.vitals(ada, 82, 128, 71)  # upside down
+    refused = tablet.page.locator("[data-outbox-refusals]")
+    refused.get_by_text("82 over 128 is upside down").wait_for()
+    tablet.tap(ada, "Water")  # and nothing behind it waits
+    until(lambda: house.make(f"{SCENES}:standing", session=scene["session"])["moments"], tablet.page)
+    tablet.page.reload()
+    tablet.page.locator("main[data-ready]").wait_for()
+    refused.get_by_text("82 over 128 is upside down").wait_for()
+    refused.get_by_role("button", name="Remove it from this device").click()
+    until(lambda: refused.locator("li").count() == 0, tablet.page)
+    assert house.make(f"{SCENES}:standing", session=scene["session"])["vitals"] == []
+
+
+@pytest.mark.parametrize("size", [(390, 844), (1180, 820), (1440, 900)], ids=["phone", "tablet", "desktop"])
+def test_the_room_stays_dim_reachable_and_sound(
+    house: House, browser: Any, size: tuple[int, int], tmp_path: Path
+) -> None:
+    if size[0] != 1180 and house.database:
+        return  # one size is enough on the second database: what is looked at does not depend on it
+    scene = house.make(f"{SCENES}:cohort_under_way")
+    tablet = Tablet(
+        house, browser, scene["emails"]["north/facilitator"], scene["session"], width=size[0], height=size[1]
+    )
+    page, ada = tablet.page, scene["courses"][0]
+    tablet.vitals(ada, 148, 92, 96)
+    page.locator(".reading").get_by_text("148", exact=True).wait_for()
+    for theme in ("dim", "light"):
+        page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        shot = page.screenshot(path=tmp_path / f"board-{size[0]}-{theme}.png")
+        if theme == "dim":
+            assert brightness(shot) < 0.08
+        found = Axe().run(page).response["violations"]
+        assert not found, [(v["id"], v["nodes"][0]["html"][:200]) for v in found]
+    for drawer in page.locator("main details > summary").all():
+        drawer.click()
+    small = page.evaluate(SMALL)
+    assert not small, small
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not tablet.faults
+
+
+SMALL = """() => [...document.querySelectorAll('main button, main summary, main a, main select, main input:not([type=hidden])')]
+  .map(node => node.closest('label') ?? node).filter(node => node.offsetParent && !node.matches('.small a'))
+  .filter(node => node.getBoundingClientRect().height < 47.5).map(node => node.outerHTML.slice(0, 120))"""
+
+
+def brightness(shot: bytes) -> float:
+    """The mean relative luminance of a picture."""
+    picture = Image.open(io.BytesIO(shot)).convert("RGB").resize((200, 200))
+    total = 0.0
+    for pixel in picture.getdata():
+        r, g, b = (p / 255 / 12.92 if p / 255 <= 0.04045 else ((p / 255 + 0.055) / 1.055) ** 2.4 for p in pixel)
+        total += 0.2126 * r + 0.7152 * g + 0.0722 * b
+    return total / (200 * 200)
+
+
+def test_by_keyboard_alone(house: House, browser: Any) -> None:
+    scene = house.make(f"{SCENES}:cohort_under_way", people=1)
+    tablet = Tablet(house, browser, scene["emails"]["north/facilitator"], scene["session"])
+    page, ada = tablet.page, scene["courses"][0]
+    tablet.person(ada).locator("details.vitals-entry > summary").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(100)
+    page.keyboard.type("119")
+    page.keyboard.type("77")
+    page.keyboard.type("66")
+    page.keyboard.press("Enter")  # the focus went on to the button
+    tablet.person(ada).locator(".reading").get_by_text("119", exact=True).wait_for()
+    tablet.person(ada).get_by_role("button", name="Water", exact=True).focus()
+    page.keyboard.press("Space")
+    until(lambda: house.make(f"{SCENES}:standing", session=scene["session"])["moments"], page)
