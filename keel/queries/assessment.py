@@ -82,6 +82,7 @@ def questionnaires(*, course: str, by: Actor, at: datetime) -> Questionnaires:
     shelved = set(shelf.ids("instruments"))
     asks = [one for one in asked(protocol, arm_of(state, protocol)) if _sees(by, one.respondent)]
     plan = _plan(seen, by)
+    labels = _labels(protocol, seen.arm, by)
     by_visit: dict[str, list[Line]] = {}
     for ask in asks:
         there = standing(state, ask.visit, ask.instrument, ask.respondent)
@@ -92,7 +93,7 @@ def questionnaires(*, course: str, by: Actor, at: datetime) -> Questionnaires:
         visits=tuple(
             VisitLines(
                 visit,
-                next(one.label for one in asks if one.visit == visit),
+                labels[visit],
                 plan[visit].state if visit in plan else "",
                 plan[visit].due_on if visit in plan else None,
                 plan[visit].done_on if visit in plan else None,
@@ -209,7 +210,6 @@ class OneResponse:
 def response(*, course: str, response: str, by: Actor, at: datetime) -> OneResponse:
     """One response of a course, with the history of its answers."""
     seen = _course(course, by, at)
-    state, protocol = seen.state, seen.protocol
     found = ResponseRow.objects.filter(id=response, course=course).first()
     if found is None or not _sees(by, found.respondent):
         raise refuse("Nothing is shown", "this course has no such questionnaire", "Reload the list", code="not-found")
@@ -220,7 +220,7 @@ def response(*, course: str, response: str, by: Actor, at: datetime) -> OneRespo
     before = _answers_before(events, response)
     changes = tuple(_changes(events, response, definition, open_, names))
     alerts = of_course(course, by=by, at=at) if access.may(by, "see_alerts") else ()
-    label = protocol.visit(found.visit, arm_of(state, protocol)).label if found.visit else "Without a visit"
+    label = _labels(seen.protocol, seen.arm, by)[found.visit] if found.visit else "Without a visit"
     form = forms.form(definition, found.items, on=at.date(), plain=False)
     flagged = {item.id for item in form.items if item.value in item.help_when.split("|") and item.value}
     return OneResponse(
@@ -365,7 +365,8 @@ def sheet(*, course: str, visit: str, instrument: str, by: Actor, at: datetime, 
         raise access.not_here("enter_paper")
     label = "Without a visit"
     if visit:
-        label = find_asked(state, protocol, visit, instrument, respondent).label
+        find_asked(state, protocol, visit, instrument, respondent)
+        label = _labels(protocol, seen.arm, by)[visit]
     known = context_for(state, protocol, definition, visit)
     return Sheet(
         strip=seen.strip,
@@ -399,7 +400,7 @@ def _respondent(state: Course, protocol: Protocol, visit: str, definition: Instr
 
 @dataclass(frozen=True)
 class Rating:
-    """A rating that waits: a code, a visit in the protocol's words, an instrument. Neither name, nor arm, nor date."""
+    """A rating that waits: a code, a visit, an instrument. A blinded rater gets neither name, nor arm, nor date."""
 
     course: str
     code: str
@@ -424,6 +425,7 @@ def ratings_due(*, by: Actor, at: datetime) -> tuple[Rating, ...]:
             for visit in schedule(state, protocol, at.date())
             if visit.state in ("in_window", "due", "overdue", "done", "done_out_of_window")
         }
+        labels = _labels(protocol, arm_of(state, protocol), by)
         for ask in asked(protocol, arm_of(state, protocol)):
             there = standing(state, ask.visit, ask.instrument, ask.respondent)
             if ask.respondent not in mine or ask.visit not in open_ or (there and there.completed_at):
@@ -431,13 +433,27 @@ def ratings_due(*, by: Actor, at: datetime) -> tuple[Rating, ...]:
             if ask.instrument in shelved:
                 found.append(
                     Rating(
-                        row.id, row.code, ask.visit, ask.label, ask.instrument, forms.title(ask.instrument), bool(there)
+                        row.id,
+                        row.code,
+                        ask.visit,
+                        labels[ask.visit],
+                        ask.instrument,
+                        forms.title(ask.instrument),
+                        bool(there),
                     )
                 )
     return tuple(found)
 
 
 # ---- pieces ---------------------------------------------------------------------------------------------
+
+
+def _labels(protocol: Protocol, arm: str, by: Actor) -> dict[str, str]:
+    """What each visit is called. A blinded rater reads "Rating 3": a visit's name tells what came before it."""
+    if access.may(by, "see_arm"):
+        return {visit.id: visit.label for visit in protocol.visits_for(arm)}
+    rated = dict.fromkeys(one.visit for one in asked(protocol, arm) if _sees(by, one.respondent))
+    return {visit: f"Rating {n}" for n, visit in enumerate(rated, 1)}
 
 
 def _sees(by: Actor, respondent: str) -> bool:

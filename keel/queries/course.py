@@ -567,7 +567,7 @@ def sentence(e: Event, open_: Callable[[Any], str], labels: Mapping[str, str]) -
         + (f": {open_(p['done'])}" if p.get("done") else ""),
         "alert_climbed": "Alert went on to the next person on the ladder",
         "commitment_kept": f"Commitment: {str(p.get('outcome', '')).replace('_', ' ')}",
-        "withdrawn": f"Withdrawn: {ENDED_BECAUSE.get(p.get('reason', ''), '')}",
+        "withdrawn": f"Withdrawn: {ENDED_BECAUSE.get(str(p.get('reason')), '')}",
         "lost_to_follow_up": "Lost to follow-up",
         "course_completed": "Course completed",
         "person_erased": "The person's identity and words were erased",

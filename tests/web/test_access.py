@@ -30,7 +30,6 @@ OPEN = {
     "account_logout": "signing out",
     "account_reauthenticate": "signing in again",
     "account_change_password": "one's own password",
-    "worker": "the service worker's code",
 }
 
 
@@ -138,6 +137,7 @@ def test_every_page_names_its_row_or_its_reason() -> None:
         "open_link",
         "link_over",
         "help_now",
+        "worker",
     }
 
 

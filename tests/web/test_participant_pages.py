@@ -217,7 +217,7 @@ def test_a_rater_sees_ratings_only_and_another_site_nothing(clinic: Clinic, cour
     visits.hold_visit(course=course, visit="screening", on=NOW.date(), by=clinic.staff["physician"], at=NOW)
     rater = desk(clinic, "rater")
     work = rater.get("/ratings/").content.decode()
-    assert "Screening" in work and "Ada" not in work
+    assert "Rating 1" in work and "Ada" not in work and "Screening" not in work
     listed = rater.get(f"/course/{course}/questionnaires/").content.decode()
     assert "GRID-HAMD" in listed and "PHQ-9" not in listed and "WAI" not in listed
     assert rater.get(f"/course/{course}/visit/baseline/enter/phq-9/").status_code == 404
