@@ -18,16 +18,16 @@ Satterthwaite 1946. Compared with lme4 1.1-31, lmerTest 3.1-3 and nlme 3.1-162: 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, sparse, stats
 
 from keel.domain.errors import refuse
-from keel.outcomes.columns import FloatArray, check_full_rank, check_varies
+from keel.outcomes.columns import FloatArray, IntArray, check_full_rank, check_varies
 
-# A dense n × n matrix per variance: beyond this it is a registry, not a trial, and wants another method.
-MOST_ROWS = 3000
+# People who share no cluster, however far apart, share no entry of V; what is left is this many entries at most.
+MOST_ENTRIES = 20_000_000
 ZERO = 1e-7
 
 
@@ -75,12 +75,70 @@ class Nested:
 
 @dataclass(frozen=True)
 class _Model:
+    """V is block diagonal over people tied by clusters: `parts` (K × entries) holds the entries of the G_k inside the blocks, at
+    `rows` and `columns`, blocks of one size after another; `sizes` says how many of which size."""
+
     y: FloatArray
     x: FloatArray
-    parts: FloatArray  # K × n × n
+    parts: FloatArray
+    rows: IntArray
+    columns: IntArray
+    sizes: tuple[tuple[int, int], ...]
 
-    def variance(self, theta: FloatArray) -> FloatArray:
-        return np.asarray(np.tensordot(theta, self.parts, axes=1))
+    def sparse(self, entries: FloatArray) -> sparse.csr_array:
+        n = len(self.y)
+        return sparse.csr_array((entries, (self.rows, self.columns)), shape=(n, n))
+
+    def inverse(self, theta: FloatArray) -> tuple[FloatArray, float]:
+        """Entries of V⁻¹, and log|V|."""
+        v = theta @ self.parts
+        inverted, log_determinant, start = np.empty_like(v), 0.0, 0
+        for size, count in self.sizes:
+            end = start + count * size**2
+            blocks = v[start:end].reshape(count, size, size)
+            inverted[start:end] = np.linalg.inv(blocks).ravel()
+            log_determinant += float(np.linalg.slogdet(blocks)[1].sum())
+            start = end
+        return inverted, log_determinant
+
+
+def _model(y: FloatArray, x: FloatArray, clusters: Mapping[str, Sequence[str | None]], groups: Sequence[str]) -> _Model:
+    n = len(y)
+    codes = [_codes(members) for members in clusters.values()]
+    tied = sparse.coo_array((n, n))
+    for code in codes:
+        inside = np.flatnonzero(code >= 0)
+        # Each is tied to the first of the cluster: enough to find who hangs together.
+        first = np.unique(code[inside], return_index=True)[1]
+        tied = tied + sparse.coo_array((np.ones(len(inside)), (inside, inside[first][code[inside]])), shape=(n, n))
+    block = sparse.csgraph.connected_components(tied, directed=False)[1]
+    members = np.argsort(block, kind="stable")
+    lengths = np.bincount(block)
+    if float((lengths.astype(np.float64) ** 2).sum()) > MOST_ENTRIES:
+        raise refuse(
+            "The nested model was not fitted", f"{lengths.max()} people hang together through clusters, too many"
+        )
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    rows, columns, sizes = [], [], []
+    for size in np.unique(lengths):
+        of_size = members[starts[lengths == size][:, None] + np.arange(size)]
+        rows.append(np.broadcast_to(of_size[:, :, None], (len(of_size), size, size)).ravel())
+        columns.append(np.broadcast_to(of_size[:, None, :], (len(of_size), size, size)).ravel())
+        sizes.append((int(size), len(of_size)))
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    shared = [(code[row] == code[column]) & (code[row] >= 0) for code in codes]
+    named = np.array(groups)
+    own = [(row == column) & (named[row] == name) for name in sorted(set(groups))]
+    parts = np.array([*shared, *own], dtype=np.float64)
+    return _Model(y, x, parts, row.astype(np.int64), column.astype(np.int64), tuple(sizes))
+
+
+def _codes(members: Sequence[str | None]) -> IntArray:
+    """A number per cluster from 0, −1 for nobody's."""
+    known = np.array([m is not None for m in members])
+    codes = np.full(len(members), -1, dtype=np.int64)
+    codes[known] = np.unique([m for m in members if m is not None], return_inverse=True)[1]
+    return codes
 
 
 @dataclass(frozen=True)
@@ -89,7 +147,7 @@ class _State:
 
     m2loglik: float
     gradient: FloatArray
-    projection: FloatArray
+    inverse: FloatArray  # entries of V⁻¹
     pulled: FloatArray
     cov_beta: FloatArray
     beta: FloatArray
@@ -112,10 +170,8 @@ def fit_nested(
     _check(outcome, matrix, labels, clusters)
     groups = ["all"] * len(outcome) if residual_by is None else list(residual_by)
     names = sorted(set(groups))
-    random = [_membership(members) for members in clusters.values()]
-    residual = [np.diag([float(g == name) for g in groups]) for name in names]
-    model = _Model(outcome, matrix, np.stack([*random, *residual]))
-    theta = _maximise(model, len(random))
+    model = _model(outcome, matrix, clusters, groups)
+    theta = _maximise(model, len(clusters))
     state = _state(model, theta)
     free = theta > ZERO * float(np.var(outcome))
     weight = _weight(model, state, free)
@@ -132,7 +188,7 @@ def fit_nested(
         _describe(name, members, index, theta, clusters, groups, names, model, level)
         for index, (name, members) in enumerate(clusters.items())
     )
-    variances = {name: float(v) for name, v in zip(names, theta[len(random) :], strict=True)}
+    variances = {name: float(v) for name, v in zip(names, theta[len(clusters) :], strict=True)}
     return Nested(terms, described, variances, state.m2loglik, len(outcome), level, notes)
 
 
@@ -141,8 +197,6 @@ def _check(
 ) -> None:
     if not np.isfinite(outcome).all() or not np.isfinite(matrix).all():
         raise refuse("The nested model was not fitted", "a value is missing or infinite", "Give complete rows")
-    if len(outcome) > MOST_ROWS:
-        raise refuse("The nested model was not fitted", f"it has {len(outcome)} rows, more than {MOST_ROWS}")
     check_varies(outcome, "outcome", least=matrix.shape[1] + 3)
     check_full_rank(matrix, labels)
     for name, members in clusters.items():
@@ -163,33 +217,39 @@ def _sizes(members: Sequence[str | None]) -> FloatArray:
     return np.asarray(np.unique([m for m in members if m is not None], return_counts=True)[1], dtype=np.float64)
 
 
-def _membership(members: Sequence[str | None]) -> FloatArray:
-    """ZZ': 1 where two people share a cluster."""
-    known = np.array([m is not None for m in members])
-    codes = np.unique([m or "" for m in members], return_inverse=True)[1]
-    shared = (codes[:, None] == codes[None, :]) & known[:, None] & known[None, :]
-    return np.asarray(shared, dtype=np.float64)
-
-
 def _state(model: _Model, theta: FloatArray) -> _State:
-    v = model.variance(theta)
-    inverse = np.linalg.inv(v)
+    entries, log_determinant = model.inverse(theta)
+    inverse = model.sparse(entries)
     half: FloatArray = inverse @ model.x
     cov: FloatArray = np.linalg.inv(model.x.T @ half).astype(np.float64)
-    projection = inverse - half @ cov @ half.T
-    pulled = projection @ model.y
+    beta = cov @ (half.T @ model.y)
+    pulled = inverse @ (model.y - model.x @ beta)
     n, p = model.x.shape
-    m2loglik = np.linalg.slogdet(v)[1] - np.linalg.slogdet(cov)[1] + model.y @ pulled + (n - p) * np.log(2 * np.pi)
-    traces = model.parts.reshape(len(theta), -1) @ projection.ravel()
-    gradient = traces - (model.parts @ pulled) @ pulled
-    return _State(float(m2loglik), gradient, projection, pulled, cov, cov @ (half.T @ model.y), half)
+    m2loglik = (
+        log_determinant - float(np.linalg.slogdet(cov)[1]) + float(model.y @ pulled) + (n - p) * np.log(2 * np.pi)
+    )
+    spread = (half @ cov)[model.rows]
+    weights = entries - np.einsum("ep,ep->e", spread, half[model.columns]) - pulled[model.rows] * pulled[model.columns]
+    return _State(float(m2loglik), model.parts @ weights, entries, pulled, cov, beta, half)
 
 
 def _hessian(model: _Model, state: _State) -> FloatArray:
-    through = state.projection @ model.parts
-    flat, turned = through.reshape(len(through), -1), through.transpose(0, 2, 1).reshape(len(through), -1)
-    pulled = model.parts @ state.pulled
-    return np.asarray(-flat @ turned.T + 2 * pulled @ state.projection @ pulled.T)
+    inverse = model.sparse(state.inverse)
+    parts = [model.sparse(part) for part in model.parts]
+    through = [inverse @ part for part in parts]
+    of_x = [part @ state.half for part in parts]
+    of_y = [part @ state.pulled for part in parts]
+    b = [state.cov_beta @ (state.half.T @ one) for one in of_x]
+    count = len(parts)
+    hessian = np.empty((count, count))
+    for k in range(count):
+        for m in range(k + 1):
+            trace = float((through[k] * through[m].T).sum())
+            trace -= 2 * float(np.sum(state.cov_beta * (of_x[k].T @ (inverse @ of_x[m]))))
+            trace += float(np.sum(b[k] * b[m].T))
+            projected = inverse @ of_y[m] - state.half @ (state.cov_beta @ (state.half.T @ of_y[m]))
+            hessian[k, m] = hessian[m, k] = 2 * float(of_y[k] @ projected) - trace
+    return hessian
 
 
 def _maximise(model: _Model, random: int) -> FloatArray:
@@ -247,7 +307,7 @@ def _term(
 ) -> Term:
     estimate, variance = float(contrast @ state.beta), float(contrast @ state.cov_beta @ contrast)
     direction = state.half @ (state.cov_beta @ contrast)
-    slope = ((model.parts @ direction) @ direction)[free]
+    slope = (model.parts @ (direction[model.rows] * direction[model.columns]))[free]
     df = float(2 * variance**2 / (slope @ weight @ slope))
     se = variance**0.5
     half = float(stats.t.ppf((1 + level) / 2, df)) * se
@@ -297,7 +357,7 @@ def _icc_interval(
     def excess(icc: float) -> float:
         tied = model.parts[own] + icc / (1 - icc) * model.parts[0]
         rest = [model.parts[k] for k in range(1, len(model.parts)) if k != own]
-        return _state_at_best(_Model(model.y, model.x, np.stack([tied, *rest]))) - best - reach
+        return _state_at_best(replace(model, parts=np.stack([tied, *rest]))) - best - reach
 
     at = float(theta[0] / (theta[0] + theta[own]))
     low = 0.0 if at == 0 or excess(0.0) <= 0 else float(optimize.brentq(excess, 0.0, at, xtol=1e-6))
