@@ -518,6 +518,7 @@ def blinding_parser() -> argparse.ArgumentParser:
     made.add_argument("--dont-know", nargs="+", default=["don't know", "dk", "unknown"], metavar="WORD")
     made.add_argument("--empty-is-dont-know", action="store_true", help="else an empty guess is one not asked for")
     made.add_argument("--outcome", metavar="COLUMN", help="also compare the arms' outcome with the guess in the model")
+    made.add_argument("--subject", metavar="COLUMN", help="for --outcome: whose row it is, where people have several")
     made.add_argument("--treated", metavar="ARM", help="for --outcome: the arm counted as 1 (the one that sorts last)")
     return made
 
@@ -562,7 +563,9 @@ def guess_model(
         if a in arms and g in arms and not np.isnan(values[i])
     ]
     own, named = ([float(column[i] == treated) for i in rows] for column in (arm, guess))
-    return blinding.outcome_by_guess(np.array(own), np.array(named), values[rows])
+    who = texts(table, given.subject) if given.subject else None
+    person = [str(who[i]) for i in rows] if who is not None else None
+    return blinding.outcome_by_guess(np.array(own), np.array(named), values[rows], person=person)
 
 
 PARSERS = {

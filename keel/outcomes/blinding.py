@@ -24,6 +24,7 @@ from scipy import stats
 
 from keel.domain.errors import refuse
 from keel.outcomes.columns import FloatArray
+from keel.outcomes.partial_nesting import fit_nested
 
 DONT_KNOW = "don't know"
 
@@ -165,7 +166,7 @@ def _index(name: str, arm: str, value: float, se: float, at_random: float, n: in
 
 @dataclass(frozen=True)
 class ByGuess:
-    """Difference of an outcome between arms, alone and with the guess in the model (OLS, Student).
+    """Difference of an outcome between arms, alone and with the guess in the model (least squares, or an intercept per person).
 
     The guess comes after treatment: what it takes away may be unblinding, or the treatment's own effect noticed.
     """
@@ -182,8 +183,11 @@ class ByGuess:
     n: int
 
 
-def outcome_by_guess(treated: FloatArray, guessed: FloatArray, outcome: FloatArray) -> ByGuess:
-    """`treated` and `guessed` are 0/1 (n each), `outcome` n numbers, complete rows.
+def outcome_by_guess(
+    treated: FloatArray, guessed: FloatArray, outcome: FloatArray, *, person: Sequence[str] | None = None
+) -> ByGuess:
+    """`treated` and `guessed` are 0/1 (n each), `outcome` n numbers, complete rows. Where people have several rows, `person`
+    says whose each is: a random intercept per person by REML, Satterthwaite's degrees of freedom.
 
     Refuses when everybody guessed alike, or exactly their own arm: the two cannot be told apart then.
     """
@@ -196,9 +200,14 @@ def outcome_by_guess(treated: FloatArray, guessed: FloatArray, outcome: FloatArr
             where="guess",
             code="collinear",
         )
-    plain = _least_squares(np.column_stack([np.ones(n), treated]), outcome)
-    both = _least_squares(np.column_stack([np.ones(n), treated, guessed]), outcome)
+    designs = (np.column_stack([np.ones(n), treated]), np.column_stack([np.ones(n), treated, guessed]))
+    plain, both = (_least_squares(x, outcome) if person is None else _with_person(x, outcome, person) for x in designs)
     return ByGuess(*plain[1], *both[1], *both[2], n)
+
+
+def _with_person(x: FloatArray, y: FloatArray, person: Sequence[str]) -> list[tuple[float, float, float]]:
+    labels = ["intercept", "treated", "guess"][: x.shape[1]]
+    return [(t.estimate, t.se, t.p) for t in fit_nested(y, x, labels, {"person": person}).coefficients]
 
 
 def _least_squares(x: FloatArray, y: FloatArray) -> list[tuple[float, float, float]]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keel.domain.errors import Refused
 from keel.outcomes.blinding import Guesses, bang, james, outcome_by_guess, tally
+from keel.outcomes.columns import numbers, read_table
 
 CRISP = Guesses(("active", "placebo"), np.array([[82.0, 25.0, 170.0], [27.0, 29.0, 83.0]]))
 
@@ -50,6 +54,34 @@ def test_guesses_are_counted_and_odd_ones_refused() -> None:
         tally(["drug", "placebo"], ["drug", None])
     with pytest.raises(Refused, match="1 arm"):
         tally(["drug"], ["drug"])
+
+
+MICRODOSE = Path(__file__).parents[3] / "shared/data/microdose_blinding_min.csv"
+
+
+@pytest.mark.parametrize("path", [p for p in [MICRODOSE] if p.exists()], ids=["microdose"] * MICRODOSE.exists())
+def test_the_self_blinding_trial(path: Path) -> None:
+    """Facts 7.3: Bang -.01 (dose) and +.51 (placebo); the guess takes more than half of the difference."""
+    table = read_table(path).filter(pl.col("test_name") == "PANAS")
+    dose, placebo = bang(tally(table["condition"].to_list(), table["guess"].to_list()))
+    assert [round(i.estimate, 2) for i in (dose, placebo)] == [-0.01, 0.51]
+    table = table.filter(pl.col("guess").is_not_null() & pl.col("value").is_not_null())
+    treated, guessed = ((table[c] == "MD").cast(pl.Float64).to_numpy() for c in ("condition", "guess"))
+    found = outcome_by_guess(treated, guessed, numbers(table, "value"), person=table["trial_id"].to_list())
+    assert [found.estimate, found.adjusted, found.guess] == pytest.approx([2.25, 0.97, 5.49], abs=0.16)
+    assert [found.se, found.adjusted_se, found.guess_se] == pytest.approx([0.73, 0.72, 0.69], abs=0.01)
+
+
+def test_rows_of_one_person_are_not_counted_as_many() -> None:
+    rng = np.random.default_rng(9)
+    person = np.repeat(np.arange(40), 6)
+    treated = (person % 2).astype(float)
+    guessed = (rng.random(240) < 0.5).astype(float)
+    outcome = rng.normal(0, 3, 40)[person] + rng.normal(0, 1, 240)
+    alone = outcome_by_guess(treated, guessed, outcome)
+    together = outcome_by_guess(treated, guessed, outcome, person=[str(p) for p in person])
+    assert together.estimate == pytest.approx(alone.estimate, abs=1e-6)
+    assert together.se > 2 * alone.se
 
 
 def test_an_effect_that_is_all_guess_shrinks_to_nothing() -> None:
