@@ -147,6 +147,9 @@ TABLE: dict[str, May] = {
     "close_alert": _may("physician", "investigator"),
     "climb_alerts": _may("system"),
     "report_adverse_event": _may(CARE),
+    "judge_adverse_event": _may("physician", "investigator"),
+    "send_report": _may("physician", "investigator", "coordinator"),
+    "tell_event": _may("participant"),
     # ---- the participant ----
     "open_link": _may("participant", STAFF, "nobody"),
     "ask_for_help": _may("participant"),

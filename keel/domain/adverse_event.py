@@ -35,6 +35,23 @@ RELATEDNESS: Final = ("related", "possibly_related", "unlikely_related", "not_re
 SUSPECTED: Final = frozenset({"related", "possibly_related"})
 EXPECTEDNESS: Final = ("expected", "unexpected")
 OUTCOMES: Final = ("resolved", "resolving", "not_resolved", "resolved_with_sequelae", "fatal", "unknown")
+ACTIONS: Final = {
+    "none": "None needed",
+    "watched": "Watched",
+    "treated": "Treated",
+    "dose_postponed": "Dose put off",
+    "stopped": "Treatment stopped",
+    "hospital": "Sent to hospital",
+}
+UNCODED: Final = "Other"
+"""A term for what is not on the list, or not sorted yet: the words say what it was."""
+STARTS: Final = {
+    "site_awareness": "The site learned of it",
+    "sponsor_receipt": "The sponsor received it",
+    "sponsor_determination": "The sponsor determined that it qualifies",
+    "sponsor_redetermination": "The sponsor determined anew",
+}
+"""The events that start a reporting clock. The first is the day of the first report here."""
 CLOCK_FACTS: Final = frozenset({"serious", "fatal", "life_threatening", "suspected", "unexpected", "reassessed"})
 
 

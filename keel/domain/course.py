@@ -130,6 +130,9 @@ class Course:
     days: Mapping[str, DosingDay] = field(default_factory=dict)
     commitments: Mapping[str, str] = field(default_factory=dict)
     alerts: Mapping[str, Alert] = field(default_factory=dict)
+    adverse_events: Mapping[str, Plain] = field(default_factory=dict)
+    reports: tuple[Plain, ...] = ()
+    contacts: tuple[Plain, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
     ended: str = ""
     ended_on: date | None = None
@@ -541,5 +544,23 @@ def _erased(c: Course, e: Event) -> Course:
     return replace(c, erased=True)
 
 
-for _name in ("vitals_recorded", "moment_noted", "adverse_event_reported"):
+@_on("adverse_event_reported")
+def _adverse(c: Course, e: Event) -> Course:
+    first = c.adverse_events.get(e.id, {"reported_at": e.occurred_at.isoformat()})
+    return replace(c, adverse_events={**c.adverse_events, e.id: {**e.payload, "reported_at": first["reported_at"]}})
+
+
+@_on("report_started")
+@_on("report_sent")
+def _reported(c: Course, e: Event) -> Course:
+    return replace(c, reports=(*c.reports, {**e.payload, "kind": e.kind, "by": e.by["actor"], "id": e.id}))
+
+
+@_on("events_asked_for")
+def _asked(c: Course, e: Event) -> Course:
+    said = {**e.payload, "at": e.occurred_at.isoformat(), "by": e.by["actor"]}
+    return replace(c, contacts=(*c.contacts, said))
+
+
+for _name in ("vitals_recorded", "moment_noted"):
     _on(_name)(lambda c, e: c)

@@ -70,9 +70,20 @@ def watched_terms() -> frozenset[str]:
     return frozenset(shelf.read("tables", "adverse_events").table["watch"])
 
 
+def terms_apart() -> frozenset[str]:
+    """Terms that go to people outside the treating team, not onto the form of the team."""
+    return frozenset(shelf.read("tables", "adverse_events").table["report_apart"])
+
+
 def windows() -> tuple[Window, ...]:
     rows = shelf.read("tables", "adverse_events").table["windows"]
     return tuple(Window(row["id"], row["label"], row["first_day"], row.get("last_day")) for row in rows)
+
+
+def regimes_of(country: str) -> frozenset[str]:
+    """The reporting regimes that a site is under by its country alone, until the site names its own."""
+    rows = shelf.read("tables", "reporting_clocks").table["countries"]
+    return frozenset({*rows["everywhere"], *rows.get(country.upper(), ())})
 
 
 def clocks() -> tuple[Clock, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from keel.domain import access
+from keel.domain.adverse_event import STARTS
 from keel.domain.course import Course, fold
 from keel.domain.events import Actor, Event
 from keel.domain.protocol import Endpoint, Protocol, Visit
@@ -578,6 +579,9 @@ def sentence(e: Event, open_: Callable[[Any], str], labels: Mapping[str, str]) -
         "journal_shared": "A page of the private journal was " + ("shared" if p.get("shared") else "taken back"),
         "cohort_joined": "Joined a cohort",
         "adverse_event_reported": f"Adverse event: {p.get('term', '')}",
+        "events_asked_for": "Asked for anything new: " + ("there was something" if p.get("anything") else "nothing"),
+        "report_started": f"Reporting clock: {STARTS.get(p.get('name', ''), '')} on {p.get('on', '')}",
+        "report_sent": f"Report sent on {p.get('on', '')} ({p.get('name', '')})",
     }.get(e.kind) or _WORD_KINDS.get(e.kind, e.kind.replace("_", " ").capitalize())
     return f"{told}: {words}" if words else told
 

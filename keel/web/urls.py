@@ -13,7 +13,7 @@ from keel.web.integration import integration
 from keel.web.layout import home, worker
 from keel.web.participant import access, link, me, questions
 from keel.web.preparation import preparation
-from keel.web.safety import inbox
+from keel.web.safety import adverse_events, inbox
 from keel.web.screening import consent, enquiry, enrolment, facts, my_consent, sheet
 from keel.web.study import study
 from keel.web.team import caseload
@@ -31,6 +31,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("course/<str:course>/", chart.show, name="chart"),
     path("course/<str:course>/preparation/", preparation.show, name="preparation"),
     path("course/<str:course>/integration/", integration.show, name="integration"),
+    path("course/<str:course>/adverse-events/", adverse_events.show, name="adverse_events"),
     path("course/<str:course>/end/", ending.show, name="ending"),
     path("course/<str:course>/journal/", chart.journal, name="course_journal"),
     path("course/<str:course>/visit/<str:visit>/", visit.visit, name="visit"),
@@ -77,6 +78,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("me/course/", me.course, name="my_course"),
     path("me/journal/", me.journal, name="my_journal"),
     path("me/help/", me.call, name="call_for_help"),
+    path("me/tell/", adverse_events.tell, name="my_events"),
     path("me/q/", questions.begin, name="my_questions_begin"),
     path("me/q/<str:response>/", questions.questions, name="my_questions"),
     path("me/outbox/", questions.outbox, name="my_outbox"),

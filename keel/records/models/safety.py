@@ -40,7 +40,7 @@ class AdverseEventRow(ReadModel):
     words = models.JSONField(default=dict)
     grade = models.IntegerField(null=True)
     valence = word(20)
-    serious = models.JSONField(default=list)
+    serious = models.JSONField(null=True)  # null: not judged yet; an empty list: judged, and none
     related = word(30)
     expected = word(30)
     began_at = models.DateTimeField(null=True)

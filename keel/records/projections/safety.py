@@ -48,6 +48,7 @@ def climbed(event: Event) -> None:
 @on("adverse_event_reported")
 def reported(event: Event) -> None:
     p = event.payload
+    first = AdverseEventRow.objects.filter(id=event.id).first() if p.get("amended") else None
     AdverseEventRow.objects.update_or_create(
         id=event.id,
         defaults={
@@ -56,17 +57,17 @@ def reported(event: Event) -> None:
             "term": p["term"],
             "words": p.get("words") or {},
             "grade": p.get("grade"),
-            "valence": p.get("valence", ""),
-            "serious": p.get("serious") or [],
-            "related": p.get("related", ""),
-            "expected": p.get("expected", ""),
+            "valence": p.get("valence") or "",
+            "serious": p.get("serious"),
+            "related": p.get("related") or "",
+            "expected": p.get("expected") or "",
             "began_at": moment(p.get("began_at")),
             "ended_at": moment(p.get("ended_at")),
-            "outcome": p.get("outcome", ""),
-            "action": p.get("action", ""),
+            "outcome": p.get("outcome") or "",
+            "action": p.get("action") or "",
             "detail": p.get("detail") or {},
-            "reported_at": event.occurred_at,
-            "by": event.by["actor"],
+            "reported_at": first.reported_at if first else event.occurred_at,
+            "by": first.by if first else event.by["actor"],
             "amended": p.get("amended", False),
         },
     )

@@ -17,6 +17,7 @@ TABS: tuple[tuple[str, str, str], ...] = (
     ("see_preparation", "preparation", "Preparation"),
     ("see_session", "dosing", "Dosing day"),
     ("see_integration", "integration", "Integration"),
+    ("see_safety", "adverse_events", "Adverse events"),
     ("see_responses", "responses", "Questionnaires"),
     ("see_journal", "course_journal", "Journal"),
     ("send_link", "links", "Personal link"),

@@ -40,7 +40,8 @@ def visit(request: HttpRequest, *, by: Actor, at: datetime, course: str, visit: 
         "given": request.POST,
         "causes": [{"value": k, "label": v} for k, v in MISSED_BECAUSE.items()],
         "may": {
-            what: access.may(by, what) for what in ("hold_visit", "miss_visit", "book_visit", "amend", "enter_paper")
+            what: access.may(by, what)
+            for what in ("hold_visit", "miss_visit", "book_visit", "amend", "enter_paper", "report_adverse_event")
         },
         "own_door": visits.OWN_DOOR.get(seen.visit.kind, ""),
         "open": seen.planned.done_on is None and not seen.planned.cause and not seen.strip.ended,
