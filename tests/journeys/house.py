@@ -21,6 +21,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -46,7 +47,12 @@ class House:
     @property
     def env(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("KEEL_") and k != "DJANGO_SETTINGS_MODULE"}
-        given = {"KEEL_HOME": str(self.home), "KEEL_SIMULATED": "1", "PYTHONUNBUFFERED": "1"}
+        given = {
+            "KEEL_HOME": str(self.home),
+            "KEEL_SIMULATED": "1",
+            "KEEL_CLOCK": str(self.home / "clock"),
+            "PYTHONUNBUFFERED": "1",
+        }
         return {**kept, **given, **({"KEEL_DATABASE": self.database} if self.database else {})}
 
     def start(self, port: int = 0) -> None:
@@ -89,6 +95,11 @@ class House:
         port = urlsplit(self.url).port or 0
         self.stop()
         self.start(port)
+
+    def at(self, shown: datetime) -> None:
+        """Set the clock of the house: the next request is answered as of then."""
+        (self.home / "clock.new").write_text(f"{shown.isoformat()} {datetime.now(UTC).isoformat()}")
+        (self.home / "clock.new").replace(self.home / "clock")
 
     def make(self, function: str, **given: Any) -> Any:
         """Run `module:function(**given)` in the house and give back what it returns (plain JSON)."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from keel.actions import assessment, participant
+from keel.actions import assessment, participant, team
 from keel.actions import screening as actions
-from keel.records.models import AlertRow, ResponseRow
-from tests.clinic import BORN_ON, NAME, begin, consent, open_clinic, right_answers
+from keel.records import journal
+from keel.records.models import AlertRow, CourseRow, ResponseRow
+from keel.records.rebuild import rebuild
+from tests.clinic import BORN_ON, NAME, PASSWORD, begin, consent, open_clinic, right_answers
 
 
 def phone(instrument: str = "phq-9") -> dict[str, Any]:
@@ -59,4 +61,34 @@ def screening() -> dict[str, Any]:
         "emails": clinic.emails,
         "name": NAME,
         "right": right_answers("treatment-psilocybin"),
+    }
+
+
+def clinic(protocol: str) -> dict[str, Any]:
+    """An empty clinic with a study of one protocol, and facilitators enough for a cohort of three."""
+    opened = open_clinic(protocol=protocol)
+    by = opened.staff["supervisor"]
+    for number in (2, 3):
+        email = f"facilitator{number}@north.example"
+        team.admit_with_role(
+            email=email,
+            name=f"Simulated facilitator {number}",
+            password=PASSWORD,
+            site="north",
+            role="facilitator",
+            by=by,
+            at=opened.at,
+        )
+        opened.emails[f"north/facilitator{number}"] = email
+    return {"emails": opened.emails, "start": opened.at.isoformat()}
+
+
+def record() -> dict[str, Any]:
+    """Whether the whole record holds: chains, and tables made anew."""
+    found, again = journal.verify(), rebuild(keep=False)
+    return {
+        "broken": found.first_broken.why if found.first_broken else "",
+        "different": again.different,
+        "events": found.events,
+        "courses": list(CourseRow.objects.order_by("code").values("code", "phase", "ended", "arm")),
     }
