@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("keel.cli.score", "score responses: --batch FILE.jsonl or -"),
     "screen": ("keel.cli.screen", "judge a person's facts for a protocol"),
     "safety": ("keel.cli.screen", "explain, list and check the safety rules"),
+    "coverage": ("keel.cli.coverage", "what experts ask to be recorded, and the place that holds it: stamps, respct"),
 }
 
 
