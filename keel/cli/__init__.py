@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "screen": ("keel.cli.screen", "judge a person's facts for a protocol"),
     "safety": ("keel.cli.screen", "explain, list and check the safety rules"),
     "coverage": ("keel.cli.coverage", "what experts ask to be recorded, and the place that holds it: stamps, respct"),
+    "shelf": ("keel.cli.shelf", "check or renew the lock that keeps released definitions from changing quietly"),
 }
 
 
