@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "effect-size": ("keel.cli.evidence", "an effect between two arms or within one, with its definition"),
     "instruments": ("keel.cli.score", "the instruments on the shelf: list, show ID, open, rights"),
     "score": ("keel.cli.score", "score responses: --batch FILE.jsonl or -"),
+    "concerns": ("keel.cli.concerns", "the safeguarding office's letter box: init, open, read"),
     "screen": ("keel.cli.screen", "judge a person's facts for a protocol"),
     "safety": ("keel.cli.screen", "explain, list and check the safety rules"),
     "coverage": ("keel.cli.coverage", "what experts ask to be recorded, and the place that holds it: stamps, respct"),

@@ -1,13 +1,16 @@
-"""The one thread that looks at the time by itself: it seals the journal and lets unanswered alerts climb."""
+"""The one thread that looks at the time by itself: it seals the journal, lets unanswered alerts climb, and puts covers into the
+letter box."""
 
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 from collections.abc import Callable
 
 from django.db import close_old_connections
 
+from keel.actions.concerns import COVERS_A_DAY, post_cover
 from keel.actions.now import now
 from keel.actions.record import seal
 from keel.actions.safety import climb_alerts
@@ -31,6 +34,8 @@ class Clock(threading.Thread):
         while not self._over.wait(SEAL_SECONDS):
             turn += 1
             self._try(lambda: seal(by=SYSTEM, at=now()))
+            if secrets.randbelow(int(86_400 / SEAL_SECONDS / COVERS_A_DAY)) == 0:
+                self._try(lambda: post_cover(by=SYSTEM, at=now()))
             if turn % CLIMB_EVERY == 0:
                 self._try(lambda: climb_alerts(by=SYSTEM, at=now()))
 

@@ -150,6 +150,10 @@ TABLE: dict[str, May] = {
     "judge_adverse_event": _may("physician", "investigator"),
     "send_report": _may("physician", "investigator", "coordinator"),
     "tell_event": _may("participant"),
+    # ---- the letter box of the safeguarding office: "none" is somebody whose last role was taken away ----
+    "file_concern": _may("participant", STAFF, "nobody", "none", "system"),
+    "open_letter_box": _may("system"),
+    "post_cover": _may("system"),
     # ---- the participant ----
     "open_link": _may("participant", STAFF, "nobody"),
     "ask_for_help": _may("participant"),

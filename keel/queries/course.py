@@ -580,7 +580,7 @@ def sentence(e: Event, open_: Callable[[Any], str], labels: Mapping[str, str]) -
         "cohort_joined": "Joined a cohort",
         "adverse_event_reported": f"Adverse event: {p.get('term', '')}",
         "events_asked_for": "Asked for anything new: " + ("there was something" if p.get("anything") else "nothing"),
-        "report_started": f"Reporting clock: {STARTS.get(p.get('name', ''), '')} on {p.get('on', '')}",
+        "report_started": f"Reporting clock: {STARTS.get(str(p.get('name', '')), '')} on {p.get('on', '')}",
         "report_sent": f"Report sent on {p.get('on', '')} ({p.get('name', '')})",
     }.get(e.kind) or _WORD_KINDS.get(e.kind, e.kind.replace("_", " ").capitalize())
     return f"{told}: {words}" if words else told

@@ -13,7 +13,7 @@ from keel.web.integration import integration
 from keel.web.layout import home, worker
 from keel.web.participant import access, link, me, questions
 from keel.web.preparation import preparation
-from keel.web.safety import adverse_events, inbox
+from keel.web.safety import adverse_events, concern, inbox
 from keel.web.screening import consent, enquiry, enrolment, facts, my_consent, sheet
 from keel.web.study import study
 from keel.web.team import caseload
@@ -73,6 +73,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # ---- the participant ----
     path("p/<str:secret>/", link.open_, name="open_link"),
     path("link-over", link.over, name="link_over"),
+    path("concern/", concern.concern, name="concern"),
     path("help-now", me.help_now, name="help_now"),
     path("me/", me.today, name="me"),
     path("me/course/", me.course, name="my_course"),

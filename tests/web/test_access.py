@@ -137,6 +137,7 @@ def test_every_page_names_its_row_or_its_reason() -> None:
         "open_link",
         "link_over",
         "help_now",
+        "concern",
         "worker",
     }
 
