@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("keel.cli.house", "restore a backup into an empty database"),
     "export": ("keel.cli.house", "write the journal as JSON lines"),
     "root": ("keel.cli.house", "the Merkle root over the seals of a day"),
+    "report": ("keel.cli.insight", "a report of a study as a folder: data, numbers, figures, PDF, script"),
     "mmrm": ("keel.cli.mmrm", "fit a mixed model for repeated measures"),
     "plan": ("keel.cli.plan", "due dates, windows and states of every visit of a course"),
     "protocols": ("keel.cli.plan", "list, show or check protocols"),

@@ -175,6 +175,10 @@ def rebuild(argv: list[str]) -> int:
 
 def export(argv: list[str]) -> int:
     """`keel export journal [--out FILE]`: the whole journal as JSON lines that `keel verify FILE` checks anywhere."""
+    if argv[:1] == ["dataset"]:
+        from keel.cli.insight import dataset
+
+        return dataset(argv)
     parser = argparse.ArgumentParser("keel export", description=export.__doc__)
     parser.add_argument("what", choices=["journal"])
     parser.add_argument("--out", default="-")

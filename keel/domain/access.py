@@ -81,6 +81,7 @@ TABLE: dict[str, May] = {
     "see_cohorts": _may(CARE, "supervisor", reveals="session"),
     "see_team": _may(STAFF),
     "see_insight": _may("investigator", "data_manager", "supervisor", reveals="arm"),
+    "see_insight_rows": _may("investigator", "data_manager", reveals="arm"),
     "see_shelf": _may(STAFF),
     "see_own_course": _may("participant"),
     "see_help": _may("participant", STAFF, "nobody"),

@@ -26,6 +26,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,18 @@ ROW_GROUP = 1 << 18
 
 @dataclass(frozen=True)
 class PlannedVisit:
-    """A visit `day` days after the first event of kind `anchor`, within earliest … latest days of that anchor."""
+    """A visit `day` days after the first event of kind `anchor`, within earliest … latest days of that anchor.
+
+    None is not known. `arms` that have it, none for all; a visit that arms have at different times stands once for each.
+    """
 
     id: str
     anchor: str
-    day: int
-    earliest: int
-    latest: int
+    day: int | None
+    earliest: int | None
+    latest: int | None
     measures: tuple[str, ...]
+    arms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,10 @@ POPULATIONS = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What the protocol says that an analysis needs. `rows_for` names the population that gets a row per planned visit."""
+    """What the protocol says that an analysis needs. `rows_for` names the population that gets a row per planned visit.
+
+    After an event of the kinds in `closes` nothing more is awaited: what was not obtained is missing.
+    """
 
     visits: tuple[PlannedVisit, ...]
     baseline_visit: str | None = None
@@ -95,11 +103,16 @@ class Plan:
     cut_on: date | None = None
     reveal_arm: bool = False
     units: Mapping[str, str] = field(default_factory=dict)
+    closes: tuple[str, ...] = ()
+
+    @property
+    def visit_ids(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(v.id for v in self.visits))
 
     @property
     def marks(self) -> tuple[str, ...]:
         """Every kind of event that the plan asks about."""
-        asked = {v.anchor for v in self.visits} | {self.baseline_before} | set(self.intercurrent)
+        asked = {v.anchor for v in self.visits} | {self.baseline_before, *self.intercurrent, *self.closes}
         for population in self.populations:
             asked |= {*population.needs, *population.never, *population.at_least}
         return tuple(sorted(asked))
@@ -134,7 +147,7 @@ def build(events: pl.DataFrame | pl.LazyFrame, plan: Plan) -> pl.DataFrame:
 def _check_plan(plan: Plan) -> None:
     ids = [v.id for v in plan.visits]
     names = [p.name for p in plan.populations]
-    if not ids or len(set(ids)) < len(ids):
+    if not ids or any(_meet(one, other) for one, other in combinations(plan.visits, 2)):
         raise refuse(
             "The dataset was not built", "its plan has no visit, or one twice", "Name each visit once", where="visits"
         )
@@ -148,11 +161,21 @@ def _check_plan(plan: Plan) -> None:
             f"the baseline visit {plan.baseline_visit!r} is not in the plan",
             where="visits",
         )
-    backwards = next((v for v in plan.visits if not v.earliest <= v.day <= v.latest), None)
+    backwards = next((v for v in plan.visits if not _in_order(v.earliest, v.day, v.latest)), None)
     if backwards:
         raise refuse(
             "The dataset was not built", f"the window of {backwards.id} does not hold its own day", where=backwards.id
         )
+
+
+def _meet(one: PlannedVisit, other: PlannedVisit) -> bool:
+    """Whether both are the same visit of the same arm."""
+    return one.id == other.id and (not one.arms or not other.arms or bool(set(one.arms) & set(other.arms)))
+
+
+def _in_order(*days: int | None) -> bool:
+    known = [day for day in days if day is not None]
+    return known == sorted(known)
 
 
 def _check_columns(events: pl.LazyFrame) -> None:
@@ -279,7 +302,7 @@ def _keys(events: pl.LazyFrame, about: pl.DataFrame, plan: Plan) -> _Keys:
         {str(name) for name in measured.select(pl.col(column).unique()).collect().to_series()}
         for column in ("visit", "measure")
     )
-    planned = [v.id for v in plan.visits]
+    planned = plan.visit_ids
     measures |= {m for v in plan.visits for m in v.measures}
     return _Keys((*planned, *sorted(visits - set(planned))), tuple(sorted(measures)))
 
@@ -329,8 +352,9 @@ def _rows(observed: pl.DataFrame, about: pl.DataFrame, keys: _Keys, plan: Plan) 
         about.lazy().with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("row")).filter(pl.col(plan.rows_for))
     )
     grid = pl.concat(
-        members.select(
+        members.filter(pl.col("arm").is_in(v.arms) if v.arms else pl.lit(True)).select(
             keys.of(pl.col("row"), pl.lit(keys.measures.index(m)), pl.lit(keys.visits.index(v.id))).alias("key"),
+            pl.lit(True).alias("planned"),
             pl.lit(v.day, pl.Int32).alias("planned_day"),
             pl.lit(v.earliest, pl.Int32).alias("earliest"),
             pl.lit(v.latest, pl.Int32).alias("latest"),
@@ -394,6 +418,7 @@ def _held(about: pl.DataFrame, plan: Plan) -> pl.DataFrame:
         "site",
         arm.alias("arm"),
         pl.col(f"{plan.baseline_before}_on").alias("day_one"),
+        pl.any_horizontal(pl.lit(False), *(pl.col(f"{kind}_times") > 0 for kind in plan.closes)).alias("closed"),
         *_first_intercurrent(plan),
         *(p.name for p in plan.populations),
     )
@@ -418,7 +443,7 @@ def _finished(rows: pl.DataFrame, about: pl.DataFrame, keys: _Keys, observed: pl
         (pl.col("key") % len(keys.visits)).cast(pl.Int32).alias("place"),
     ).collect()
     held = _held(about, plan)[placed["row"]]
-    planned = len(plan.visits)
+    planned = len(plan.visit_ids)
     days = (pl.col("on") - pl.col("anchor_on")).dt.total_days().cast(pl.Int32)
     from_start = (pl.col("on") - pl.col("day_one")).dt.total_days().cast(pl.Int32)
     change = pl.col("value") - pl.col("baseline")
@@ -452,10 +477,10 @@ def _named(code: pl.Expr, names: tuple[str, ...]) -> pl.Expr:
 def _state(plan: Plan) -> pl.Expr:
     open_still = pl.lit(False)
     if plan.cut_on is not None:
-        closes_on = pl.col("anchor_on") + pl.duration(days=pl.col("latest"))
-        open_still = (closes_on > plan.cut_on).fill_null(True)
+        closes_on = pl.col("anchor_on") + pl.duration(days=pl.coalesce("latest", "planned_day"))
+        open_still = (closes_on > plan.cut_on).fill_null(True) & ~pl.col("closed")
     return (
-        pl.when(pl.col("planned_day").is_null())
+        pl.when(pl.col("planned").is_null())
         .then(pl.lit("unscheduled"))
         .when(pl.col("value").is_not_null())
         .then(pl.lit("observed"))

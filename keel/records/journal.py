@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -350,6 +350,38 @@ def end() -> Place:
         cursor.execute(f"SELECT xid, seq FROM journal_event {shown} ORDER BY xid DESC, seq DESC LIMIT 1")
         found = cursor.fetchone()
     return Place(*found) if found else Place()
+
+
+def stands() -> Place:
+    """The place up to which the journal can be read and read again: `end()`, and what this transaction wrote itself."""
+    shown = (
+        ""
+        if connection.vendor == "sqlite"
+        else "WHERE xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint "
+        "OR xid = pg_current_xact_id_if_assigned()::text::bigint"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT xid, seq FROM journal_event {shown} ORDER BY xid DESC, seq DESC LIMIT 1")
+        found = cursor.fetchone()
+    return Place(*found) if found else Place()
+
+
+def upto(place: Place, kinds: Sequence[str]) -> Iterator[Event]:
+    """The events of some kinds that stood at a place, stream by stream in order: always the same ones.
+
+    Refuses a place that the journal has not reached.
+    """
+    if place > stands():
+        raise refuse("The journal was not read", f"it has not reached {place}", "Give a place that it has reached")
+    marks = ", ".join(["%s"] * len(kinds))
+    # On SQLite xid is 0 throughout, so one comparison serves both.
+    where = f"WHERE (xid, seq) <= (%s, %s) AND kind IN ({marks}) ORDER BY stream, position"
+    return _read(where, [place.xid, place.seq, *kinds])
+
+
+def newest(place: Place) -> Event | None:
+    """The event that stands at a place."""
+    return next(_read("WHERE (xid, seq) = (%s, %s)", [place.xid, place.seq]), None)
 
 
 def all_events() -> Iterator[Event]:

@@ -9,6 +9,7 @@ from keel.web.cohort import cohorts
 from keel.web.course import chart, visit
 from keel.web.dosing import after, board, day
 from keel.web.follow_up import ending
+from keel.web.insight import reports
 from keel.web.integration import integration
 from keel.web.layout import home, worker
 from keel.web.participant import access, link, me, questions
@@ -27,6 +28,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("team/", caseload.people, name="team"),
     path("studies/", study.index, name="study_index"),
     path("study/<str:study>/", study.study, name="study"),
+    # ---- insight ----
+    path("insight/", reports.index, name="insight"),
+    path("insight/<str:study>/dataset.zip", reports.data, name="insight_data"),
+    path("insight/<str:study>/<str:report>/", reports.report, name="insight_report"),
+    path("insight/<str:study>/<str:report>/report.pdf", reports.paper, name="insight_paper"),
+    path("insight/<str:study>/<str:report>/folder.zip", reports.folder, name="insight_folder"),
     # ---- one course ----
     path("course/<str:course>/", chart.show, name="chart"),
     path("course/<str:course>/preparation/", preparation.show, name="preparation"),

@@ -21,6 +21,7 @@ MENU: Menu = (
     ("enter_paper", "ratings", "Ratings"),
     ("see_cohorts", "cohorts", "Cohorts"),
     ("see_study", "study_index", "Studies"),
+    ("see_insight", "insight", "Insight"),
     ("see_team", "team", "Team"),
     ("open_course", "enquiry", "New enquiry"),
 )

@@ -1,0 +1,58 @@
+"""What a report found, as drawings."""
+
+from __future__ import annotations
+
+from keel.outcomes.report_answer import Course, Dots, Figure, Flows, Intervals, TimeTo
+from keel.web.layout import charts
+from keel.web.layout.charts import Chart
+
+STATES = {"remission": "done", "response": "action", "neither": "soft", "missing": "unknown"}
+
+
+def drawn(figure: Figure) -> Chart:
+    """The wide and the narrow drawing of one figure."""
+    if isinstance(figure, Course):
+        return charts.trajectories(_course(figure))
+    if isinstance(figure, Flows):
+        stages = tuple(charts.Stage(label, counts) for label, counts in zip(figure.visits, figure.counts, strict=True))
+        return charts.alluvial(charts.Alluvial(figure.title, STATES, stages, figure.flows))
+    if isinstance(figure, TimeTo):
+        arms = tuple(charts.Survival(name, figure.colour, steps, censored) for name, steps, censored in figure.groups)
+        ticks = _in_words(figure.end)
+        return charts.kaplan_meier(charts.KaplanMeier(figure.title, arms, figure.end, ticks, figure.up))
+    if isinstance(figure, Dots):
+        return charts.scatter(
+            charts.Scatter(figure.title, figure.across, figure.up, figure.points, figure.fitted, figure.says)
+        )
+    return charts.forest(_forest(figure))
+
+
+def _course(figure: Course) -> charts.Trajectories:
+    people = tuple(
+        charts.Line("", figure.colour, tuple(charts.Point(visit, value) for visit, value in one))
+        for one in figure.people
+    )
+    # The measure's colour for one group; with several, each arm needs its own to be told apart.
+    tints = (figure.colour, "alliance", "experience", "wellbeing", "trauma")
+    means = tuple(
+        charts.Line(name, tints[i % len(tints)], tuple(charts.Point(m.visit, m.value, m.low, m.high) for m in points))
+        for i, (name, points) in enumerate(figure.means)
+    )
+    thresholds = tuple(charts.Threshold(value, label) for value, label in figure.thresholds)
+    return charts.Trajectories(
+        figure.title, figure.visits, people, means, figure.low, figure.high, thresholds, figure.doses
+    )
+
+
+def _forest(figure: Intervals) -> charts.Forest:
+    rows = tuple(charts.Study(label, estimate, low, high) for label, estimate, low, high in figure.lines)
+    return charts.Forest(figure.title, rows, none=figure.none, less=figure.less, more=figure.more)
+
+
+def _in_words(end: float) -> tuple[tuple[float, str], ...]:
+    """Times as the course says them: weeks, and months where the study is long."""
+    if end > 180:
+        months = max(1, round(end / 30.4375 / 5))
+        return tuple((m * 30.4375, f"month {m}") for m in range(0, int(end / 30.4375) + 1, months))
+    weeks = max(1, round(end / 7 / 5))
+    return tuple((w * 7.0, f"week {w}") for w in range(0, int(end / 7) + 1, weeks))

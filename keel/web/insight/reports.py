@@ -1,0 +1,72 @@
+"""The reports of each study, one report with its charts and numbers, and the same as PDF and as a folder."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from keel.domain import access
+from keel.domain.events import Actor
+from keel.queries import insight
+from keel.web.insight.figures import drawn
+from keel.web.insight.folder import as_pdf, as_zip, data_files, report_folder
+from keel.web.layout.page import page
+
+
+@page("see_insight")
+def index(request: HttpRequest, *, by: Actor, at: datetime) -> HttpResponse:
+    found = insight.studies(by=by)
+    context = {
+        "page_title": "Insight",
+        "studies": found,
+        "broken": found[0].broken if found else (),
+        "rows": access.may(by, "see_insight_rows"),
+    }
+    return render(request, "insight/index.html", context)
+
+
+@page("see_insight")
+def report(request: HttpRequest, *, by: Actor, at: datetime, study: str, report: str) -> HttpResponse:
+    seen = _seen(request, by, study, report)
+    context = {
+        "page_title": seen.report.title,
+        "seen": seen,
+        "figures": [(figure, drawn(figure)) for figure in seen.answer.figures],
+        "then": request.GET.get("at", ""),
+        "files": f"?at={seen.provenance.place}",
+    }
+    return render(request, "insight/report.html", context)
+
+
+@page("see_insight")
+def paper(request: HttpRequest, *, by: Actor, at: datetime, study: str, report: str) -> HttpResponse:
+    """The report as PDF."""
+    seen = _seen(request, by, study, report)
+    return _file(as_pdf(seen), "application/pdf", f"{study}-{report}.pdf")
+
+
+@page("see_insight")
+def folder(request: HttpRequest, *, by: Actor, at: datetime, study: str, report: str) -> HttpResponse:
+    """The report as a folder: data, numbers, figures, PDF and the script that makes the numbers again."""
+    name = f"{study}-{report}"
+    return _file(as_zip(report_folder(_seen(request, by, study, report)), name), "application/zip", f"{name}.zip")
+
+
+@page("see_insight_rows")
+def data(request: HttpRequest, *, by: Actor, at: datetime, study: str) -> HttpResponse:
+    """The analysis dataset of a study, without a report."""
+    found = insight.analysis_dataset(study=study, by=by, place=request.GET.get("at", ""))
+    name = f"{study}-dataset"
+    return _file(as_zip(data_files(found), name), "application/zip", f"{name}.zip")
+
+
+def _seen(request: HttpRequest, by: Actor, study: str, report: str) -> insight.ReportPage:
+    return insight.report(study=study, report=report, by=by, place=request.GET.get("at", ""))
+
+
+def _file(content: bytes, kind: str, name: str) -> HttpResponse:
+    response = HttpResponse(content, content_type=kind)
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
