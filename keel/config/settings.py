@@ -8,7 +8,7 @@ KEEL_HOSTS      host names that the site answers to, separated by commas        
 KEEL_HTTPS      1 behind a proxy that speaks HTTPS: cookies are then sent over HTTPS only
 KEEL_SIMULATED  1 where everything is simulated: every page then says so
 KEEL_CLOCK      a file that sets the clock of a simulated site (keel/actions/now.py); a real site ignores it
-KEEL_SMALLEST  people in the smallest cell that is shown to whoever may not see rows (5, a house rule)
+KEEL_SMALLEST   people in the smallest cell that is shown to whoever may not see rows (5, a house rule)
 KEEL_DEBUG      1 shows tracebacks in the browser; never on a real site
 """
 

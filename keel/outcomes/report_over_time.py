@@ -63,8 +63,11 @@ def over_time(report: Report, study: Study, rows: pl.DataFrame, sight: Sight) ->
         name: {visit: cell for visit, cell in cells.items() if (name, visit) not in hidden}
         for name, cells in found.items()
     }
-    for group, visit in unsaid & {(g, v) for g, cells in shown.items() for v in cells}:
-        shown[group][visit] = {k: v for k, v in shown[group][visit].items() if k not in ("due", "not_due")}
+    if not sight.rows:
+        shown = {
+            name: {visit: _without_few(cell, (name, visit) in unsaid, sight) for visit, cell in cells.items()}
+            for name, cells in shown.items()
+        }
     draft.withheld = bool(hidden | unsaid)
     draft.numbers = {"measure": measure, "population": report.population, "visits": visits, "groups": shown}
     draft.tables += [_table(name, visits, found[name], hidden, study, sight) for name in found]
@@ -132,6 +135,14 @@ def _hidden(found: dict[str, dict[str, Any]], visits: list[str], sight: Sight, o
     return hidden
 
 
+def _without_few(cell: dict[str, Any], unsaid: bool, sight: Sight) -> dict[str, Any]:
+    """A cell of enough people, less what in it is about few of them."""
+    gone = {"not_due", *(("due",) if unsaid else ())}
+    if 0 < cell["change_n"] < sight.least:
+        gone |= {"change_n", "change", "change_sd", "change_low", "change_high", "d_av"}
+    return {name: value for name, value in cell.items() if name not in gone}
+
+
 def _table(
     name: str,
     visits: list[str],
@@ -149,8 +160,9 @@ def _table(
             continue
         c = cells[visit]
         effect = c["d_av"]
-        same = study.judged is not None and visit == study.judged.baseline
-        change = ("–", "–", "–") if same else _change_cells(c, effect)
+        few_pairs = not sight.rows and 0 < c["change_n"] < sight.least
+        at_baseline = study.judged is not None and visit == study.judged.baseline
+        change = ("–", "–", "–") if few_pairs or at_baseline else _change_cells(c, effect)
         lines.append(
             (
                 label,

@@ -31,9 +31,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # ---- insight ----
     path("insight/", reports.index, name="insight"),
     path("insight/<str:study>/dataset.zip", reports.data, name="insight_data"),
-    path("insight/<str:study>/<str:report>/", reports.report, name="insight_report"),
-    path("insight/<str:study>/<str:report>/report.pdf", reports.paper, name="insight_paper"),
-    path("insight/<str:study>/<str:report>/folder.zip", reports.folder, name="insight_folder"),
+    path("insight/<str:study>/<str:asked>/", reports.report, name="insight_report"),
+    path("insight/<str:study>/<str:asked>/report.pdf", reports.paper, name="insight_paper"),
+    path("insight/<str:study>/<str:asked>/folder.zip", reports.folder, name="insight_folder"),
     # ---- one course ----
     path("course/<str:course>/", chart.show, name="chart"),
     path("course/<str:course>/preparation/", preparation.show, name="preparation"),

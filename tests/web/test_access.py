@@ -78,6 +78,7 @@ def world() -> World:
         "entry": words.id if words else "-",
         "rule": "lithium",
         "report": "-",
+        "asked": "consort",
     }
     return World(course, values, here, elsewhere, linked(course), linked(other), (identity.name, course.code))
 

@@ -28,8 +28,8 @@ def index(request: HttpRequest, *, by: Actor, at: datetime) -> HttpResponse:
 
 
 @page("see_insight")
-def report(request: HttpRequest, *, by: Actor, at: datetime, study: str, report: str) -> HttpResponse:
-    seen = _seen(request, by, study, report)
+def report(request: HttpRequest, *, by: Actor, at: datetime, study: str, asked: str) -> HttpResponse:
+    seen = _seen(request, by, study, asked)
     context = {
         "page_title": seen.report.title,
         "seen": seen,
@@ -41,17 +41,17 @@ def report(request: HttpRequest, *, by: Actor, at: datetime, study: str, report:
 
 
 @page("see_insight")
-def paper(request: HttpRequest, *, by: Actor, at: datetime, study: str, report: str) -> HttpResponse:
+def paper(request: HttpRequest, *, by: Actor, at: datetime, study: str, asked: str) -> HttpResponse:
     """The report as PDF."""
-    seen = _seen(request, by, study, report)
-    return _file(as_pdf(seen), "application/pdf", f"{study}-{report}.pdf")
+    seen = _seen(request, by, study, asked)
+    return _file(as_pdf(seen), "application/pdf", f"{study}-{asked}.pdf")
 
 
 @page("see_insight")
-def folder(request: HttpRequest, *, by: Actor, at: datetime, study: str, report: str) -> HttpResponse:
+def folder(request: HttpRequest, *, by: Actor, at: datetime, study: str, asked: str) -> HttpResponse:
     """The report as a folder: data, numbers, figures, PDF and the script that makes the numbers again."""
-    name = f"{study}-{report}"
-    return _file(as_zip(report_folder(_seen(request, by, study, report)), name), "application/zip", f"{name}.zip")
+    name = f"{study}-{asked}"
+    return _file(as_zip(report_folder(_seen(request, by, study, asked)), name), "application/zip", f"{name}.zip")
 
 
 @page("see_insight_rows")
@@ -62,8 +62,8 @@ def data(request: HttpRequest, *, by: Actor, at: datetime, study: str) -> HttpRe
     return _file(as_zip(data_files(found), name), "application/zip", f"{name}.zip")
 
 
-def _seen(request: HttpRequest, by: Actor, study: str, report: str) -> insight.ReportPage:
-    return insight.report(study=study, report=report, by=by, place=request.GET.get("at", ""))
+def _seen(request: HttpRequest, by: Actor, study: str, asked: str) -> insight.ReportPage:
+    return insight.report(study=study, report=asked, by=by, place=request.GET.get("at", ""))
 
 
 def _file(content: bytes, kind: str, name: str) -> HttpResponse:
