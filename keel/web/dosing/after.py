@@ -22,7 +22,7 @@ from keel.queries import dosing as days
 from keel.queries.dosing import Report
 from keel.web.layout import charts
 from keel.web.layout.page import page, status_of
-from keel.web.layout.paper import stylesheet
+from keel.web.layout.paper import as_pdf, stylesheet
 
 _MEASURES = {
     "systolic_mmhg": "systolic",
@@ -75,11 +75,7 @@ def _file(content: bytes, kind: str, name: str) -> HttpResponse:
 
 
 def _pdf(template: str, context: dict[str, Any]) -> bytes:
-    import weasyprint  # slow to load, and few requests ask for paper
-
-    sheet = weasyprint.CSS(string=stylesheet())
-    written: bytes = weasyprint.HTML(string=render_to_string(template, context)).write_pdf(stylesheets=[sheet])
-    return written
+    return as_pdf(render_to_string(template, context), stylesheet())
 
 
 def _drawn(found: Report) -> charts.Session:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.http import HttpResponse
 from django.template.loader import render_to_string
-from weasyprint import CSS, HTML
 
 from keel.queries.screening import SignedPaper
+from keel.web.layout import paper as layout
 
 SHEET = Path(__file__).with_name("paper.css")
 KINDS = {
@@ -35,9 +34,7 @@ def as_pdf(paper: SignedPaper, at: datetime) -> HttpResponse:
         "simulated": settings.SIMULATED,
     }
     text = render_to_string("screening/paper.html", context)
-    pdf = HTML(string=text, url_fetcher=_nothing).write_pdf(
-        stylesheets=[CSS(filename=str(SHEET))], pdf_variant="pdf/ua-1"
-    )
+    pdf = layout.as_pdf(text, SHEET.read_text(encoding="utf-8"), pdf_variant="pdf/ua-1")
     response = HttpResponse(pdf, content_type="application/pdf")
     name = f"{paper.code}-{paper.document.id}-v{paper.document.version}.pdf"
     response["Content-Disposition"] = f'inline; filename="{name}"'
@@ -49,8 +46,3 @@ _TIMES = ("offered_at", "signed_at", "countersigned_at", "withdrawn_at")
 
 def _local(moment: datetime | None, zone: ZoneInfo) -> datetime | None:
     return moment.astimezone(zone) if moment else None
-
-
-def _nothing(url: str) -> Any:
-    """The paper is made of its own text: it fetches nothing."""
-    raise ValueError(f"a consent does not fetch {url}")
