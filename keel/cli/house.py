@@ -174,11 +174,16 @@ def rebuild(argv: list[str]) -> int:
 
 
 def export(argv: list[str]) -> int:
-    """`keel export journal [--out FILE]`: the whole journal as JSON lines that `keel verify FILE` checks anywhere."""
+    """`keel export journal [--out FILE]`: the whole journal as JSON lines that `keel verify FILE` checks anywhere.
+    `keel export instrument ID --as fhir|redcap|xlsform [--out FILE]`: a questionnaire as a form."""
     if argv[:1] == ["dataset"]:
         from keel.cli.insight import dataset
 
         return dataset(argv)
+    if argv[:1] == ["instrument"]:
+        from keel.cli import exchange
+
+        return exchange.export(argv)
     parser = argparse.ArgumentParser("keel export", description=export.__doc__)
     parser.add_argument("what", choices=["journal"])
     parser.add_argument("--out", default="-")

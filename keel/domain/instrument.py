@@ -8,6 +8,7 @@ A definition holds numbers and neutral labels of ours; the holder's wording live
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -537,6 +538,23 @@ class Example(Part):
     flags: tuple[str, ...] = ()
 
 
+class Kept(Part):
+    """A piece of an imported form that has no place in a definition, as text; `place` is its name in that form."""
+
+    place: str
+    text: str
+
+
+class Imported(Part):
+    """The form that a definition came from, and what came with it that is not understood here: kept, and given back
+    when the definition goes out in that format again."""
+
+    format: Literal["fhir", "redcap", "xlsform"]
+    file: str
+    sha256: str
+    kept: tuple[Kept, ...] = ()
+
+
 class Group(Part):
     """Items that are written down together: `numbers` with an optional `prefix`, or `ids`."""
 
@@ -584,6 +602,7 @@ class Instrument(Part):
     notes: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
+    imported: Imported | None = None
     value_sets: Mapping[str, ValueSet] = {}
 
     @classmethod
@@ -753,7 +772,7 @@ def _mends(error: ValidationError, place: str, part: str) -> Refused:
 def _faults(instrument: Instrument) -> Iterator[tuple[str, str, str, str]]:
     """What is wrong although each piece is well formed: (place, what, why, mend)."""
     ids = [item.id for item in instrument.items]
-    for id in sorted({id for id in ids if ids.count(id) > 1}):
+    for id in sorted(id for id, times in Counter(ids).items() if times > 1):
         yield "items", f"Item {id} occurs twice", "an id names one item", "Give each its own"
     known = set(ids)
     for item in instrument.items:

@@ -1,0 +1,1 @@
+"""REDCap: its data dictionary (`dictionary`) and its data (`data`), both ways."""

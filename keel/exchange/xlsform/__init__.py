@@ -1,0 +1,1 @@
+"""XLSForm: the spreadsheet of ODK, KoboToolbox and Enketo (`form`), both ways; `workbook` opens it with care."""
