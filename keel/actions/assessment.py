@@ -61,7 +61,7 @@ def begin(
     `respondent` is participant, facilitator, rater or clinician; empty: who the instrument is made for. One that is
     begun already is gone on with. Staff may add one without a visit (`visit=""`): whom it asks then fills it in.
     """
-    definition = _in_use(instrument, at)
+    definition = definitions.instrument(instrument)
     respondent = respondent or ANSWERED_BY[definition.answered_by]
     with on_course(course, by=by, what="answer", id=id) as (writing, state):
         if writing.answer:
@@ -84,6 +84,7 @@ def begin(
             "visit": visit,
             "respondent": respondent,
         }
+        _take_into_use(definition, at)
         writing.append("response_begun", payload, by=by, at=at, id=id, occurred_at=_not_later(occurred_at, at))
         return writing.recorded()
 
@@ -169,7 +170,7 @@ def enter(
     sheet and must agree with the first; `on` is the day on the sheet (today when it is not given). With `paper` false
     only who is asked may enter. A questionnaire that was begun on the phone stays apart until it is finished.
     """
-    definition = _in_use(instrument, at)
+    definition = definitions.instrument(instrument)
     respondent = respondent or ANSWERED_BY[definition.answered_by]
     with on_course(course, by=by, what="enter_paper", id=id) as (writing, state):
         if writing.answer:
@@ -191,6 +192,7 @@ def enter(
         entered = Response(id or new_id(), instrument, definition.version, visit, respondent, given)
         payload = _whole(entered, result, known, paper=paper) | ({"twice": True} if again is not None else {})
         when = _day(state.site, on, at)
+        _take_into_use(definition, at)
         writing.append("response_entered", payload, by=by, at=at, id=entered.id, occurred_at=when)
         _raise_due(writing, state, entered, definition, given, by, at, finished=True)
         judge_with(writing, state, instrument, at=at)
@@ -349,12 +351,10 @@ def _check_hand(by: Actor, respondent: str, *, paper: bool) -> None:
         check_respondent(by.role, respondent)
 
 
-def _in_use(instrument: str, at: datetime) -> Instrument:
-    """The instrument as the shelf has it, with a copy in the journal from its first use on."""
-    definition = definitions.instrument(instrument)
-    if not definitions.adopted("instruments", instrument, definition.version):
-        adopt(shelf.read("instruments", instrument), by=SYSTEM, at=at)
-    return definition
+def _take_into_use(definition: Instrument, at: datetime) -> None:
+    """Keep a copy of the definition in the journal from its first use on; it stands or falls with that use."""
+    if not definitions.adopted("instruments", definition.id, definition.version):
+        adopt(shelf.read("instruments", definition.id), by=SYSTEM, at=at)
 
 
 def _not_later(occurred_at: datetime | None, at: datetime) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -65,8 +66,7 @@ def dosing_day(clinic: Clinic, people: list[Person], visit: str, facilitators: l
 def settle(clinic: Clinic, person: Person, visit: str) -> None:
     """A visit after the dosing days: what it asks, then that it was held."""
     person.measure(visit)
-    kind = clinic.protocol.visit(visit, clinic.protocol.arm_ids[0]).kind
-    if kind == "integration":
+    if clinic.visit(visit).kind == "integration":
         person.integrate(visit)
     else:
         person.hold(visit)
@@ -83,13 +83,13 @@ def test_davis_2021_from_the_enquiry_to_the_twelve_month_visit(house: House, bro
 
     if arm == "delayed":  # eight weeks of waiting, with two assessments
         for week in (5, 8):
-            clinic.morning(enrolled + _days(7 * week))
+            clinic.morning(enrolled + timedelta(days=7 * week))
             settle(clinic, person, f"waiting-week-{week}")
-    first = enrolled + _days(7 * (11 if arm == "delayed" else 3))
+    first = enrolled + timedelta(weeks=11 if arm == "delayed" else 3)
     for number, before in ((1, 14), (2, 10), (3, 6)):
-        clinic.morning(first - _days(before))
+        clinic.morning(first - timedelta(days=before))
         person.prepare(f"preparation-{number}", 100)
-    clinic.morning(first - _days(2))
+    clinic.morning(first - timedelta(days=2))
     person.prepare("preparation-final", 120)
     person.measure("preparation-final")
     person.bring()
@@ -97,16 +97,16 @@ def test_davis_2021_from_the_enquiry_to_the_twelve_month_visit(house: House, bro
     clinic.morning(first, 8)
     dosing_day(clinic, [person], "session-1", ["facilitator", "facilitator2"])
     for visit, day in (("after-1-day-1", 1), ("after-1-week-1", 7)):
-        clinic.morning(first + _days(day), 9)
+        clinic.morning(first + timedelta(days=day), 9)
         settle(clinic, person, visit)
-    clinic.morning(first + _days(8), 8)
+    clinic.morning(first + timedelta(days=8), 8)
     dosing_day(clinic, [person], "session-2", ["facilitator", "facilitator2"])
-    second = first + _days(8)
+    second = first + timedelta(days=8)
     for visit, day in (("after-2-day-1", 1), ("after-2-week-1", 7), ("after-2-week-4", 28), ("month-1", 31)):
-        clinic.morning(second + _days(day))
+        clinic.morning(second + timedelta(days=day))
         settle(clinic, person, visit)
     for visit, day in (("month-3", 92), ("month-6", 183), ("month-12", 365)):
-        clinic.morning(second + _days(day))
+        clinic.morning(second + timedelta(days=day))
         settle(clinic, person, visit)
 
     person.press(person.desk("coordinator", "end/"), "Complete the course")
@@ -117,12 +117,6 @@ def test_davis_2021_from_the_enquiry_to_the_twelve_month_visit(house: House, bro
     found = house.make("tests.journeys.scenes:record")
     assert (found["broken"], found["different"]) == ("", {})
     assert found["courses"][0]["ended"] == "completed"
-
-
-def _days(n: int) -> Any:
-    from datetime import timedelta
-
-    return timedelta(days=n)
 
 
 def test_a_cohort_of_three_through_the_group_day_of_agrawal_2024(house: House, browser: Any) -> None:
@@ -136,15 +130,15 @@ def test_a_cohort_of_three_through_the_group_day_of_agrawal_2024(house: House, b
     desk.get_by_role("button", name="Form the cohort").click()
     desk.get_by_role("heading", name="Cohort of March").wait_for()
 
-    day = clinic.now.date() + _days(21)
-    clinic.morning(day - _days(7))
+    day = clinic.now.date() + timedelta(days=21)
+    clinic.morning(day - timedelta(days=7))
     for person in people:
         person.prepare("preparation-individual", 120)
-    clinic.morning(day - _days(4))
+    clinic.morning(day - timedelta(days=4))
     for person in people:
         person.prepare("preparation-group", 60)
         person.bring()
-    clinic.morning(day - _days(1))
+    clinic.morning(day - timedelta(days=1))
     for person in people:
         person.measure("baseline")
         person.hold("baseline")

@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from keel.domain.answers import next_item
+from keel.domain.protocol import Visit
 from keel.domain.screening import PRE_SCREEN
 from keel.library.document_files import document_entry
 from keel.library.instrument_files import instrument
@@ -36,6 +37,10 @@ class Clinic:
             self.house.sign_in(page, self.scene["emails"][f"north/{role}"])
             self.desks[role] = page
         return self.desks[role]
+
+    def visit(self, id: str) -> Visit:
+        """A visit of the protocol, in whichever arm it is."""
+        return next(v for v in self.protocol.visits if v.id == id)
 
     def go(self, **by: float) -> datetime:
         """Let time pass: `go(days=7)`."""
@@ -260,9 +265,8 @@ class Person:
 
     def measure(self, visit: str, *, when: str = "") -> None:
         """Whatever a visit asks: the rater rates, clinicians rate, and the participant's sheets come from paper."""
-        arm = self.clinic.protocol.arm_ids[0]
         roles = {"blinded_rater": "rater", "clinician": "physician", "facilitator": "facilitator"}
-        for ask in self.clinic.protocol.visit(visit, arm).asks:
+        for ask in self.clinic.visit(visit).asks:
             if (ask.when or "") != when or ask.instrument not in _shelf():
                 continue
             if ask.of == "participant":
