@@ -92,6 +92,7 @@ TABLE: dict[str, May] = {
     "judge": _may("coordinator", "physician", "investigator", "facilitator", "system"),
     "sign_verdict": _may("physician"),
     "override_finding": _may("physician"),
+    "record_prescriber_decision": _may("physician", "investigator"),
     "fail_screening": _may("physician", "investigator", "coordinator"),
     "offer_consent": _may("coordinator", "physician", "investigator", "facilitator"),
     "answer_comprehension": _may("participant"),

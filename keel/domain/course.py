@@ -133,6 +133,7 @@ class Course:
     adverse_events: Mapping[str, Plain] = field(default_factory=dict)
     reports: tuple[Plain, ...] = ()
     contacts: tuple[Plain, ...] = ()
+    decisions: tuple[Plain, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
     ended: str = ""
     ended_on: date | None = None
@@ -554,6 +555,11 @@ def _adverse(c: Course, e: Event) -> Course:
 @_on("report_sent")
 def _reported(c: Course, e: Event) -> Course:
     return replace(c, reports=(*c.reports, {**e.payload, "kind": e.kind, "by": e.by["actor"], "id": e.id}))
+
+
+@_on("prescriber_decided")
+def _decided(c: Course, e: Event) -> Course:
+    return replace(c, decisions=(*c.decisions, {**e.payload, "by": e.by["actor"]}))
 
 
 @_on("events_asked_for")

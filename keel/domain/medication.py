@@ -312,6 +312,13 @@ class Plan:
     open_questions: tuple[str, ...] = ()
 
 
+DECISIONS: Final = {
+    "continue": "It goes on as it is",
+    "taper": "It is tapered",
+    "change": "It is changed for another",
+    "asked": "Asked, no decision yet",
+}
+"""What a prescriber may have decided about a medicine; the decision is theirs, and is only written down here."""
 NEVER_STOP: Final = (
     "Whether this medicine may be tapered is for its prescriber and the person to decide; Keel never advises it."
 )

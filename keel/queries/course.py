@@ -12,6 +12,7 @@ from keel.domain import access
 from keel.domain.adverse_event import STARTS
 from keel.domain.course import Course, fold
 from keel.domain.events import Actor, Event
+from keel.domain.medication import DECISIONS
 from keel.domain.protocol import Endpoint, Protocol, Visit
 from keel.domain.schedule import Move, PlannedVisit, moves
 from keel.domain.visit import ENDED_BECAUSE, MISSED_BECAUSE, arm_of, happened, schedule
@@ -579,6 +580,7 @@ def sentence(e: Event, open_: Callable[[Any], str], labels: Mapping[str, str]) -
         "journal_shared": "A page of the private journal was " + ("shared" if p.get("shared") else "taken back"),
         "cohort_joined": "Joined a cohort",
         "adverse_event_reported": f"Adverse event: {p.get('term', '')}",
+        "prescriber_decided": f"Prescriber of {p.get('medicine', '')}: {DECISIONS.get(str(p.get('decision')), '')}",
         "events_asked_for": "Asked for anything new: " + ("there was something" if p.get("anything") else "nothing"),
         "report_started": f"Reporting clock: {STARTS.get(str(p.get('name', '')), '')} on {p.get('on', '')}",
         "report_sent": f"Report sent on {p.get('on', '')} ({p.get('name', '')})",

@@ -14,7 +14,7 @@ from keel.web.integration import integration
 from keel.web.layout import home, worker
 from keel.web.participant import access, link, me, questions
 from keel.web.preparation import preparation
-from keel.web.safety import adverse_events, concern, inbox
+from keel.web.safety import adverse_events, concern, inbox, medications
 from keel.web.screening import consent, enquiry, enrolment, facts, my_consent, sheet
 from keel.web.study import study
 from keel.web.team import caseload
@@ -39,6 +39,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("course/<str:course>/preparation/", preparation.show, name="preparation"),
     path("course/<str:course>/integration/", integration.show, name="integration"),
     path("course/<str:course>/adverse-events/", adverse_events.show, name="adverse_events"),
+    path("course/<str:course>/medications/", medications.show, name="medications"),
     path("course/<str:course>/end/", ending.show, name="ending"),
     path("course/<str:course>/journal/", chart.journal, name="course_journal"),
     path("course/<str:course>/visit/<str:visit>/", visit.visit, name="visit"),

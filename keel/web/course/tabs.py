@@ -13,6 +13,7 @@ from keel.domain.events import Actor
 TABS: tuple[tuple[str, str, str], ...] = (
     ("see_chart", "chart", "Chart"),
     ("see_screening", "screening", "Screening"),
+    ("see_screening", "medications", "Medicines"),
     ("see_consent", "consent", "Consent"),
     ("see_preparation", "preparation", "Preparation"),
     ("see_session", "dosing", "Dosing day"),
