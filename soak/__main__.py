@@ -13,6 +13,7 @@ import random
 import sys
 
 NAMES: dict[str, str] = {
+    "outbox": "soak.outbox",
     "scoring": "soak.scoring",
     "faults": "soak.faults",
 }

@@ -25,6 +25,7 @@ class Tablet:
 
     def __init__(self, house: House, browser: Any, email: str, session: str, **size: int) -> None:
         self.page = house.page(browser, **({"width": 1180, "height": 820} | size))
+        self.page.context.set_default_timeout(40_000)  # a machine that tests much at once is slow
         self.faults: list[str] = []
         self.path = f"/session/{session}/"
         house.sign_in(self.page, email)

@@ -83,7 +83,8 @@ function takeOver(outbox) {
     if (form.dataset.busy) return;
     form.dataset.busy = "yes";
     try {
-      await outbox.put(entryOf(form, button));
+      const id = await outbox.put(entryOf(form, button));
+      form.dispatchEvent(new CustomEvent("keel:kept", { detail: { id }, bubbles: true }));
       form.reset();
       const drawer = form.closest("details.vitals-entry");
       if (drawer instanceof HTMLDetailsElement) {
