@@ -4,7 +4,7 @@ Every entry is what the board's outbox sends: signed in, allowed, judged, chaine
 taken from the sending of the entry to its arrival on each of the three screens, so that it holds the whole command and
 not only what comes after the commit. Beside it, in the same run and at the same pace, a bare one-row insert through the
 same server (sent to answered), and the rate at which that server takes bare inserts at full speed. `redraw` does the
-same while every screen also fetches its board anew as board.js does, at most every 0.7 seconds.
+same while every screen also draws the person who moved, as board.js does on hearing of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,6 @@ from keel.domain.events import new_id
 
 SESSIONS, PEOPLE, SCREENS, EVERY_SECONDS = 25, 4, 3, 5.0
 SECONDS = 15.0
-REDRAW_SECONDS = 0.7
 TOKEN = "b" * 32
 PREPARE = """
 import json
@@ -138,16 +137,19 @@ def paced(address: str, rooms: list[Room], cookie: str, *, bare: bool, seconds: 
     """Entries at the pace of the day, and the screens that listen meanwhile."""
     found, place = Load(), urlsplit(address)
     ready, over = threading.Event(), threading.Event()
+    drawers = ThreadPoolExecutor(12) if redraw else None
+
+    def heard(room: Room, course: str) -> None:
+        if drawers:
+            drawers.submit(draw, address, room, course, cookie, found)
+
     screens = threading.Thread(
-        target=lambda: asyncio.run(listen(place.hostname or "", place.port or 0, rooms, found, ready, over)),
+        target=lambda: asyncio.run(listen(place.hostname or "", place.port or 0, rooms, found, heard, ready, over)),
         daemon=True,
     )
-    drawing = [threading.Thread(target=draw, args=(address, room, cookie, found, over), daemon=True) for room in rooms]
     if not bare:
         screens.start()
         ready.wait(30)
-    for thread in drawing if redraw else ():
-        thread.start()
     people = [(room, course) for room in rooms for course in room.courses]
     random.Random(7).shuffle(people)
     began, gap = time.perf_counter(), EVERY_SECONDS / len(people)
@@ -161,6 +163,8 @@ def paced(address: str, rooms: list[Room], cookie: str, *, bare: bool, seconds: 
     over.set()
     if not bare:
         screens.join(10)
+    if drawers:
+        drawers.shutdown()
     return found
 
 
@@ -206,28 +210,37 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
 
 
-def draw(address: str, room: Room, cookie: str, found: Load, over: threading.Event) -> None:
-    """Three screens of a room, each drawing its board anew as often as board.js would at this pace."""
-    while not over.wait(REDRAW_SECONDS * random.uniform(0.9, 1.1)):
-        for _ in range(SCREENS):
-            began = time.perf_counter()
-            to = connection(address)
-            try:
-                to.request("GET", f"/session/{room.session}/", headers={"Cookie": f"sessionid={cookie}"})
-                answer = to.getresponse()
-                answer.read()
-            except OSError as error:
-                found.failed.append(str(error))
-                return
-            found.drawn_ms.append((time.perf_counter() - began) * 1000)
+def draw(address: str, room: Room, course: str, cookie: str, found: Load) -> None:
+    """A screen that heard of somebody draws them anew."""
+    began = time.perf_counter()
+    try:
+        to = connection(address)
+        to.request("GET", f"/session/{room.session}/?only={course}", headers={"Cookie": f"sessionid={cookie}"})
+        answer = to.getresponse()
+        answer.read()
+    except OSError as error:
+        found.failed.append(str(error))
+        return
+    if answer.status != 200:
+        found.failed.append(f"{answer.status} for a board")
+    found.drawn_ms.append((time.perf_counter() - began) * 1000)
 
 
 async def listen(
-    host: str, port: int, rooms: list[Room], found: Load, ready: threading.Event, over: threading.Event
+    host: str,
+    port: int,
+    rooms: list[Room],
+    found: Load,
+    heard: Callable[[Room, str], None],
+    ready: threading.Event,
+    over: threading.Event,
 ) -> None:
-    opened = [await _open(host, port, room) for room in rooms for _ in range(SCREENS)]
+    at = [room for room in rooms for _ in range(SCREENS)]
+    opened = [await _open(host, port, room) for room in at]
     ready.set()
-    hearing = [asyncio.create_task(_hear(reader, found)) for reader, _ in opened]
+    hearing = [
+        asyncio.create_task(_hear(reader, room, found, heard)) for room, (reader, _) in zip(at, opened, strict=True)
+    ]
     while not over.is_set():
         await asyncio.sleep(0.05)
     for task in hearing:
@@ -244,13 +257,15 @@ async def _open(host: str, port: int, room: Room) -> tuple[asyncio.StreamReader,
     return reader, writer
 
 
-async def _hear(reader: asyncio.StreamReader, found: Load) -> None:
+async def _hear(reader: asyncio.StreamReader, room: Room, found: Load, heard: Callable[[Room, str], None]) -> None:
     while line := await reader.readline():
         if not line.startswith(b"data: "):
             continue
-        began = found.sent.get(json.loads(line[6:])["id"])
+        said = json.loads(line[6:])
+        began = found.sent.get(said["id"])
         if began is not None:
             found.heard.append((time.perf_counter() - began) * 1000)
+            heard(room, said["stream"].partition(":")[2])
 
 
 def cpu_seconds() -> float:

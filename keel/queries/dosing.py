@@ -79,12 +79,13 @@ def company_missing(state: Course, day: DosingDay) -> tuple[Reason, ...]:
 def _short(protocol: Protocol, arm: str, visit: str, rows: Sequence[DayRow], here: Sequence[str]) -> tuple[Reason, ...]:
     found = protocol.visit(visit, arm)
     substance = found.doses[0].substance if found.doses else ""
+    law = law_of(protocol)
     return watch.shortages(
         found.present,
         people=len(rows),
         here=here,
-        law=law_of(protocol),
-        doses_mg=[_dose_mg(row) for row in rows],
+        law=law,
+        doses_mg=[_dose_mg(row) for row in rows] if law else (),
         substance=substance,
     )
 
@@ -95,8 +96,11 @@ def _dose_mg(row: DayRow) -> float:
     return float(sum(mg or 0 for mg in (*given, (row.prepared or {}).get("given_mg"))))
 
 
-def release_reasons(state: Course, day: DosingDay, at: datetime) -> list[Reason]:
-    """What still stands between the participant and the door."""
+def release_reasons(
+    state: Course, day: DosingDay, at: datetime, measured: Sequence[Taken] | None = None
+) -> list[Reason]:
+    """What still stands between the participant and the door. `measured`: the vital signs, where they are read already."""
+    measured = taken(state.id, day.visit) if measured is None else measured
     protocol, what = protocol_of(state), "The release was refused"
     found = [
         Reason(what, f"not signed: {item.label}", "Check and sign it", item.id, "release-item")
@@ -112,7 +116,7 @@ def release_reasons(state: Course, day: DosingDay, at: datetime) -> list[Reason]
         why = f"{earliest[1]} minutes after the last dose are not over"
         found.append(Reason(what, why, f"Wait {left} more minutes", "time", "too-early"))
     dosed_at = datetime.fromisoformat(day.doses[0]["at"]) if day.doses else None
-    return [*found, *watch.release_blocks(protocol.vitals, taken(state.id, day.visit), dosed_at=dosed_at)]
+    return [*found, *watch.release_blocks(protocol.vitals, measured, dosed_at=dosed_at)]
 
 
 def _earliest(protocol: Protocol, day: DosingDay) -> tuple[datetime, int] | None:
@@ -381,15 +385,18 @@ class Board:
 
 
 @query("see_session")
-def board(*, session: str, by: Actor, at: datetime) -> Board:
-    """Everything that the board of a session shows."""
+def board(*, session: str, by: Actor, at: datetime, only: str = "") -> Board:
+    """Everything that the board of a session shows; with `only`, a course, no other person is read."""
     place = journal.end()
     row = _session(session, by)
     days = list(DayRow.objects.filter(session=session))
     courses = {c.id: c for c in CourseRow.objects.filter(id__in=[d.course for d in days])}
     days.sort(key=lambda d: courses[d.course].code)
-    read = _Read(session, days, list(courses.values()), by)
-    people = tuple(_person(day, courses[day.course], read, by, at) for day in days)
+    wanted_days = [day for day in days if only in ("", day.course)]
+    if not wanted_days:
+        raise access.not_here("see_session")
+    read = _Read(session, wanted_days, [courses[day.course] for day in wanted_days], by)
+    people = tuple(_person(day, courses[day.course], read, by, at) for day in wanted_days)
     here = [p.role for p in read.presences if p.left_at is None]
     first = journal.state_of(f"course:{days[0].course}", fold)
     protocol = protocol_of(first)
@@ -444,7 +451,7 @@ class _Read:
         visits = {d.visit for d in days}
         self.by = by
         self.presences = list(PresenceRow.objects.filter(session=session).order_by("came_at", "id"))
-        self.moments = list(MomentRow.objects.filter(session=session).order_by("at", "id"))
+        self.moments = list(MomentRow.objects.filter(session=session, course__in=["", *ids]).order_by("at", "id"))
         self.vitals = _by_course(VitalsRow.objects.filter(course__in=ids, visit__in=visits).order_by("at", "id"))
         self.doses = _by_course(DoseRow.objects.filter(course__in=ids, visit__in=visits).order_by("given_at", "id"))
         self.signed = _by_course(ReleaseItemRow.objects.filter(course__in=ids, visit__in=visits))
@@ -525,7 +532,7 @@ def _person(day: DayRow, row: CourseRow, read: _Read, by: Actor, at: datetime) -
         intentions=tuple(open_(w.words) for w in wishes if w.kind == "intention_set"),
         orders=_orders(read, row.id, by),
         items=_items(protocol, read.signed[row.id], read),
-        blocks=tuple(release_reasons(state, own, at)) if "begin_release" in STATES[day.state] or day.state == "release_check" else (),
+        blocks=tuple(release_reasons(state, own, at, measured)) if "begin_release" in STATES[day.state] or day.state == "release_check" else (),
         earliest_at=earliest[0] if earliest else None,
         log=_log(row.id, day, doses, read, open_),
     )  # fmt: skip

@@ -50,9 +50,12 @@ def board(request: HttpRequest, *, by: Actor, at: datetime, session: str) -> Htt
             return redirect(f"{request.path}#p-{course}" if course else request.path)
         except Refused as refused:
             reasons, status = refused.reasons, status_of(refused)
-    shown = days.board(session=session, by=by, at=at)
+    only = request.GET.get("only", "") if request.method == "GET" else ""
+    shown = days.board(session=session, by=by, at=at, only=only)
     context = {**_context(shown, by), "reasons": reasons, "given": request.POST}
     with timezone.override(shown.zone):
+        if only:  # a screen that is open already asks for the person who moved
+            return render(request, "dosing/one.html", {**context, "person": context["people"][0]})
         answer = render(request, "dosing/board.html", context, status=status)
     if status == 200 and request.method == "GET":
         answer.headers["Keel-Keep"] = "yes"

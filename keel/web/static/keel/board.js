@@ -157,6 +157,35 @@ function leadOn(event) {
 
 // ---- reading -------------------------------------------------------------------------------------------------
 
+/** Who is due next, at its place on top: the earliest of what the people's own parts say. */
+function sayNext() {
+  const place = document.getElementById("part-next");
+  if (!place) return;
+  const heads = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[data-due]")]).sort((a, b) => (a.dataset.due ?? "").localeCompare(b.dataset.due ?? ""));
+  const [first, second] = heads;
+  if (!first) {
+    place.replaceChildren(node("span", "soft", "Nothing is due."));
+    return;
+  }
+  const what = node("span", "finding", first.dataset.due ? "vital signs " : "vital signs before the dose");
+  what.dataset.state = first.dataset.dueState ?? "planned";
+  if (first.dataset.due) {
+    const time = /** @type {HTMLTimeElement} */ (node("time", "", first.dataset.clock ?? ""));
+    time.dateTime = first.dataset.due;
+    time.dataset.until = "";
+    what.append(time);
+  }
+  const then = second?.dataset.due ? node("span", "soft", ` then ${second.dataset.called} ${second.dataset.clock}`) : "";
+  place.replaceChildren(node("strong", "", first.dataset.called ?? ""), " ", what, then);
+}
+
+function node(name, kind, words) {
+  const made = document.createElement(name);
+  if (kind) made.className = kind;
+  made.textContent = words;
+  return made;
+}
+
 /** A part as it reads: without the tokens that every drawing makes anew. */
 function essence(part) {
   const copy = /** @type {HTMLElement} */ (part.cloneNode(true));
@@ -178,33 +207,40 @@ class Fresh {
   #timer = 0;
   #last = 0;
   #running = false;
-  #again = false;
   #keptAt = 0;
+  /** The people who moved since the last drawing; `whole` when the room did, or when it is not known who. */
+  #moved = new Set();
+  #whole = false;
 
-  /** Draw anew soon: at once where nothing was drawn lately, else when the pause is over. */
-  soon() {
+  /**
+   * Draw anew soon: at once where nothing was drawn lately, else when the pause is over.
+   * @param {string} [course] who moved; without it the whole board is drawn
+   */
+  soon(course) {
+    if (course) this.#moved.add(course);
+    else this.#whole = true;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#now(), Math.max(0, this.#last + REFRESH_MS - Date.now()));
   }
 
   async #now() {
-    if (this.#running) {
-      this.#again = true;
-      return;
-    }
+    if (this.#running) return;
     this.#running = true;
     this.#last = Date.now();
+    const addresses = this.#whole || this.#moved.size > 2 ? [location.pathname] : [...this.#moved].map((course) => `${location.pathname}?only=${course}`);
+    this.#whole = false;
+    this.#moved.clear();
     try {
-      const answer = await fetch(location.pathname, { credentials: "same-origin", headers: { Accept: "text/html" }, redirect: "manual" });
-      if (answer.ok) this.#place(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      for (const address of addresses) {
+        const answer = await fetch(address, { credentials: "same-origin", headers: { Accept: "text/html" }, redirect: "manual" });
+        if (answer.ok) this.#place(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      }
     } catch {
-      // Away: the tail says so, and comes back by itself.
+      // Away: the tail says so, and the whole board is drawn when it is back.
     } finally {
       this.#running = false;
-      if (this.#again) {
-        this.#again = false;
-        this.soon();
-      }
+      if (this.#whole) this.soon();
+      else for (const course of this.#moved) this.soon(course);
     }
   }
 
@@ -223,6 +259,7 @@ class Fresh {
       if (focused) /** @type {HTMLElement | null} */ (part.querySelector("button, a, summary"))?.focus({ preventScroll: true });
       if (part.id.startsWith("head-")) part.closest("[data-person]")?.setAttribute("data-state", part.getAttribute("data-state") ?? "");
     }
+    sayNext();
     tick();
     this.keep();
     if (left) setTimeout(() => this.soon(), 5 * REFRESH_MS);
@@ -241,8 +278,15 @@ async function start() {
   tick();
   setInterval(tick, TICK_MS);
   const fresh = new Fresh();
-  document.body.addEventListener("keel:event", () => fresh.soon());
-  document.body.addEventListener("keel:live", (event) => /** @type {CustomEvent} */ (event).detail.state === "in_touch" && fresh.soon());
+  let inTouch = false;
+  document.body.addEventListener("keel:event", (event) => {
+    const [kind, subject] = /** @type {CustomEvent} */ (event).detail.stream.split(":");
+    fresh.soon(kind === "course" ? subject : undefined);
+  });
+  document.body.addEventListener("keel:live", (event) => {
+    inTouch = /** @type {CustomEvent} */ (event).detail.state === "in_touch";
+    if (inTouch) fresh.soon();
+  });
   main.addEventListener("input", leadOn);
   main.addEventListener("toggle", (event) => {
     const drawer = event.target;
@@ -252,7 +296,8 @@ async function start() {
   takeOver(outbox);
   showState(outbox, /** @type {HTMLElement} */ (document.querySelector("[data-outbox-state]")));
   outbox.addEventListener("change", () => showWaiting(outbox));
-  outbox.addEventListener("recorded", () => fresh.soon());
+  // In touch, the tail tells of it in a moment; without it this device asks for itself.
+  outbox.addEventListener("recorded", (event) => inTouch || fresh.soon(/** @type {CustomEvent} */ (event).detail.course || undefined));
   await showWaiting(outbox);
   main.dataset.ready = "yes";
   fresh.keep();
