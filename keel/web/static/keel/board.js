@@ -144,6 +144,15 @@ async function showWaiting(outbox) {
   }
 }
 
+/** The drawer of the vital signs opens with the focus in its first field at once: digits typed right after it are not lost. */
+function openVitals(event) {
+  const drawer = event.target instanceof Element ? event.target.closest("summary")?.parentElement : null;
+  if (!(drawer instanceof HTMLDetailsElement) || !drawer.matches(".vitals-entry") || drawer.open) return;
+  event.preventDefault();
+  drawer.open = true;
+  /** @type {HTMLElement | null} */ (drawer.querySelector("input[inputmode]"))?.focus();
+}
+
 /** Digits lead on: after three digits of a pressure (two where the first says that two are enough) the next field. */
 function leadOn(event) {
   const field = event.target;
@@ -288,10 +297,7 @@ async function start() {
     if (inTouch) fresh.soon();
   });
   main.addEventListener("input", leadOn);
-  main.addEventListener("toggle", (event) => {
-    const drawer = event.target;
-    if (drawer instanceof HTMLDetailsElement && drawer.open && drawer.matches(".vitals-entry")) /** @type {HTMLElement | null} */ (drawer.querySelector("input[inputmode]"))?.focus();
-  }, true);
+  main.addEventListener("click", openVitals);
   const outbox = await Outbox.open({ url: entries, owner });
   takeOver(outbox);
   showState(outbox, /** @type {HTMLElement} */ (document.querySelector("[data-outbox-state]")));
