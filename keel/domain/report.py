@@ -3,6 +3,7 @@
     report = Report.from_table(table, "reports/levin-2024.toml")
     report.method       over_time, states, correlations, flow or blinding (keel.outcomes computes them)
     report.measure      `endpoint` for what the study's protocol is judged by, or `instrument.score`
+    report.guess        the measure in which people say what they believe they were given: 0 does not know, 1 the first arm …
     report.protocols    the protocols it can be asked of; none: every one
 
 Numbers carry their source as in every definition (see `keel.domain.definition`); choices of ours are `house`.
@@ -53,8 +54,8 @@ class Printed(Definition):
 class Pair(Definition):
     x: Taken
     y: Taken
+    short: str | None = None
     printed: Printed | None = None
-    note: str | None = None
 
 
 class Report(Definition):
@@ -77,6 +78,7 @@ class Report(Definition):
     seed: int = Field(default=1, ge=0)
     least_people: int = Field(default=5, ge=4)
     adjust: Literal["holm", "bh"] = "holm"
+    guess: str | None = None
     notes: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     sources: dict[str, SourceEntry] = {}
@@ -114,6 +116,13 @@ def _inner_errors(report: Report) -> Iterator[Reason]:
         yield Reason("No pair is named", "there is nothing to correlate", "Add [[pairs]] with x and y", "pairs")
     if report.method != "correlations" and report.pairs:
         yield Reason(f"{report.method} uses no pairs", "they would be ignored", "Take them out", "pairs")
+    if (report.method == "blinding") != (report.guess is not None):
+        yield Reason(
+            "The guess does not fit the method",
+            "blinding asks what people guessed, the other methods do not",
+            'Write guess = "instrument.score" for blinding, and nowhere else',
+            "guess",
+        )
     if report.measure != ENDPOINT and "." not in report.measure:
         yield Reason(
             f"{report.measure!r} is no measure", "it names no score", 'Write "endpoint" or "madrs.total"', "measure"

@@ -3,7 +3,7 @@
     answer = compute(report, study, rows, people, Sight(rows=True, least=5))
 
 `rows` is the analysis dataset (keel.outcomes.dataset), `people` one row per course (arm, screened, enrolled, dosed,
-completed, left, why_not_enrolled, why_left and, where it was asked, guess). The same input gives the same answer: all chance
+completed, left, why_not_enrolled, why_left). The same input gives the same answer: all chance
 comes from the report's seed.
 """
 
@@ -43,7 +43,7 @@ def compute(report: Report, study: Study, rows: pl.DataFrame, people: pl.DataFra
     elif report.method == "correlations":
         draft = correlations(report, study, rows, sight)
     else:
-        draft = blinding(report, study, rows, people, sight)
+        draft = blinding(report, study, rows, sight)
     draft.numbers = plain(draft.numbers)
     return draft.done()
 

@@ -122,11 +122,11 @@ class Flows:
 
 @dataclass(frozen=True)
 class TimeTo:
-    """Kaplan–Meier steps (days, share, low, high) per group, those censored (days), and the last day."""
+    """Kaplan–Meier per group: its name, steps (days, share, low, high), those censored and all that were followed (days)."""
 
     title: str
     up: str
-    groups: tuple[tuple[str, tuple[tuple[float, float, float, float], ...], tuple[float, ...]], ...]
+    groups: tuple[tuple[str, tuple[tuple[float, float, float, float], ...], tuple[float, ...], tuple[float, ...]], ...]
     end: float
     colour: str
 

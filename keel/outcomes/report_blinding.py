@@ -27,17 +27,17 @@ from keel.outcomes.report_answer import (
 )
 
 
-def blinding(report: Report, study: Study, rows: pl.DataFrame, people: pl.DataFrame, sight: Sight) -> Draft:
+def blinding(report: Report, study: Study, rows: pl.DataFrame, sight: Sight) -> Draft:
     draft = Draft()
     if len(study.arms) < 2:
         draft.refused.append("There is one arm: nothing was blinded.")
         return draft
-    asked = people.filter(pl.col("guess").is_not_null() & pl.col("arm").is_not_null()) if "guess" in people else None
-    if asked is None or not asked.height:
+    asked = _guesses(report, study, rows)
+    if not asked.height:
         draft.numbers = {"asked": 0}
         draft.refused.append(
             "Nobody was asked what they believe they were given, so neither index exists. "
-            "Ask at the visit before the blind is opened, and record the guess or “don't know”."
+            f"Ask at the visit before the blind is opened, with a questionnaire that gives {report.guess}."
         )
         return draft
     arms, labels = asked["arm"].to_list(), dict(study.arms)
@@ -57,6 +57,15 @@ def blinding(report: Report, study: Study, rows: pl.DataFrame, people: pl.DataFr
     _indices(draft, report, arms, asked["guess"].to_list(), labels)
     _by_guess(draft, report, study, rows, asked)
     return draft
+
+
+def _guesses(report: Report, study: Study, rows: pl.DataFrame) -> pl.DataFrame:
+    """course, arm and the arm that was guessed (or not known), of everybody who was asked; the last answer counts."""
+    names = {float(i): arm for i, (arm, _) in enumerate(study.arms, 1)} | {0.0: DONT_KNOW}
+    own = members(rows, report).filter((pl.col("measure") == report.guess) & pl.col("arm").is_not_null())
+    own = own.filter(pl.col("value").is_in(list(names))).sort("course", "on").unique("course", keep="last")
+    guess = pl.col("value").replace_strict(names, return_dtype=pl.String).alias("guess")
+    return own.select("course", "arm", guess).sort("course")
 
 
 def _indices(draft: Draft, report: Report, arms: list[str], guesses: list[str], labels: dict[str, str]) -> None:

@@ -134,7 +134,8 @@ def _table(
 
 def _draw(draft: Draft, report: Report, found: list[tuple[Pair, dict[str, Any], FloatArray]], sight: Sight) -> None:
     lines = tuple(
-        (f"{pair.x.label} – {pair.y.label}", one["estimate"], one["ci_low"], one["ci_high"]) for pair, one, _ in found
+        (pair.short or f"{pair.x.label} – {pair.y.label}", one["estimate"], one["ci_low"], one["ci_high"])
+        for pair, one, _ in found
     )
     if report.shows("forest"):
         draft.figures.append(

@@ -274,7 +274,7 @@ def _time(
         bounds = zip(curve.time, curve.survival, curve.ci_low, curve.ci_high, strict=True)
         # At the bottom of the curve the interval does not exist: the step is drawn without one.
         steps = tuple((plain(t), plain(s), *_known(low, high, s)) for t, s, low, high in bounds)
-        drawn.append((name, steps, tuple(plain(t) for t, e in times if not e)))
+        drawn.append((name, steps, tuple(plain(t) for t, e in times if not e), tuple(plain(t) for t, _ in times)))
         lines.append(
             (
                 name,
@@ -292,7 +292,7 @@ def _time(
             "median_high": curve.median_high,
         }
     if drawn:
-        end = max(max([s[0] for s in steps] + list(censored)) for _, steps, censored in drawn)
+        end = max(max([s[0] for s in steps] + list(censored)) for _, steps, censored, _ in drawn)
         title = "Time from the first dose to the first response"
         draft.figures.append(TimeTo(title, "Share without a response yet", tuple(drawn), end, judged.colour))
         columns = ("Group", "People", "Responded", "Median", "95% interval")

@@ -17,8 +17,12 @@ def drawn(figure: Figure) -> Chart:
         stages = tuple(charts.Stage(label, counts) for label, counts in zip(figure.visits, figure.counts, strict=True))
         return charts.alluvial(charts.Alluvial(figure.title, STATES, stages, figure.flows))
     if isinstance(figure, TimeTo):
-        arms = tuple(charts.Survival(name, figure.colour, steps, censored) for name, steps, censored in figure.groups)
         ticks = _in_words(figure.end)
+        tints = _tints(figure.colour)
+        arms = tuple(
+            charts.Survival(name, tints[i % len(tints)], steps, censored, _at_risk(followed, ticks))
+            for i, (name, steps, censored, followed) in enumerate(figure.groups)
+        )
         return charts.kaplan_meier(charts.KaplanMeier(figure.title, arms, figure.end, ticks, figure.up))
     if isinstance(figure, Dots):
         return charts.scatter(
@@ -32,8 +36,7 @@ def _course(figure: Course) -> charts.Trajectories:
         charts.Line("", figure.colour, tuple(charts.Point(visit, value) for visit, value in one))
         for one in figure.people
     )
-    # The measure's colour for one group; with several, each arm needs its own to be told apart.
-    tints = (figure.colour, "alliance", "experience", "wellbeing", "trauma")
+    tints = _tints(figure.colour)
     means = tuple(
         charts.Line(name, tints[i % len(tints)], tuple(charts.Point(m.visit, m.value, m.low, m.high) for m in points))
         for i, (name, points) in enumerate(figure.means)
@@ -42,6 +45,15 @@ def _course(figure: Course) -> charts.Trajectories:
     return charts.Trajectories(
         figure.title, figure.visits, people, means, figure.low, figure.high, thresholds, figure.doses
     )
+
+
+def _tints(colour: str) -> tuple[str, ...]:
+    """The measure's colour for the first group; with several, each arm needs its own to be told apart."""
+    return (colour, *(other for other in ("alliance", "experience", "wellbeing", "trauma") if other != colour))
+
+
+def _at_risk(followed: tuple[float, ...], ticks: tuple[tuple[float, str], ...]) -> tuple[tuple[float, int], ...]:
+    return tuple((time, sum(t >= time for t in followed)) for time, _ in ticks)
 
 
 def _forest(figure: Intervals) -> charts.Forest:

@@ -9,6 +9,7 @@ from django.shortcuts import render
 
 from keel.domain import access
 from keel.domain.events import Actor
+from keel.outcomes.report_answer import Dots
 from keel.queries import insight
 from keel.web.insight.figures import drawn
 from keel.web.insight.folder import as_pdf, as_zip, data_files, report_folder
@@ -33,7 +34,8 @@ def report(request: HttpRequest, *, by: Actor, at: datetime, study: str, asked: 
     context = {
         "page_title": seen.report.title,
         "seen": seen,
-        "figures": [(figure, drawn(figure)) for figure in seen.answer.figures],
+        "figures": [(f, drawn(f)) for f in seen.answer.figures if not isinstance(f, Dots)],
+        "dots": [(f, drawn(f)) for f in seen.answer.figures if isinstance(f, Dots)],
         "then": request.GET.get("at", ""),
         "files": f"?at={seen.provenance.place}",
     }
