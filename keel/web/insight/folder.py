@@ -13,11 +13,11 @@ from typing import Any
 import polars as pl
 from django.conf import settings
 from django.template.loader import render_to_string
-from weasyprint import CSS, HTML
 
 from keel.outcomes.report_answer import Table
 from keel.queries.insight import Dataset, ReportPage
 from keel.web.insight.figures import drawn
+from keel.web.layout import paper as layout
 
 SHEET = Path(__file__).with_name("paper.css")
 SIMULATED = "Everything in this folder is simulated: no person behind it exists."
@@ -127,15 +127,7 @@ def as_pdf(page: ReportPage) -> bytes:
     figures = [(figure.title, drawn(figure).wide) for figure in page.answer.figures]
     context = {"seen": page, "figures": figures, "simulated": settings.SIMULATED}
     text = render_to_string("insight/paper.html", context)
-    made = HTML(string=text, url_fetcher=_nothing).write_pdf(
-        stylesheets=[CSS(filename=str(SHEET))], pdf_variant="pdf/ua-1"
-    )
-    return bytes(made)
-
-
-def _nothing(url: str) -> Any:
-    """The paper is made of its own text: it fetches nothing."""
-    raise ValueError(f"a report does not fetch {url}")
+    return layout.as_pdf(text, SHEET.read_text(encoding="utf-8"), pdf_variant="pdf/ua-1")
 
 
 def _json(value: Any) -> str:
