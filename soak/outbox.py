@@ -88,6 +88,7 @@ class Storm:
 
     def _cookies(self, email: str) -> Any:
         page = self.house.page(self.browser, width=1180, height=820)
+        page.context.set_default_timeout(90_000)  # the first page of a fresh server on a busy machine
         self.house.sign_in(page, email)
         found = page.context.storage_state()
         page.context.close()

@@ -491,6 +491,8 @@ def _person(day: DayRow, row: CourseRow, read: _Read, by: Actor, at: datetime) -
     limits = protocol.vitals.thresholds if protocol.vitals else ()
     crossed = watch.crossings(limits, measured, dosed=day.dosed_at is not None)
     crossed = tuple(c for c in crossed if _speaks(c, day, visit))
+    standing_now = {c.threshold.measure for c in crossed if c.stands}
+    crossed = tuple(c for c in crossed if c.stands or c.threshold.measure not in standing_now)
     known = read.identities.get(row.participant)
     plan = visit.doses[0] if visit.doses else None
     own = state.days[day.visit]
@@ -792,7 +794,7 @@ class Sheet:
     weight: str
     allergies: str
     medicines: tuple[str, ...] | None
-    conditions: tuple[str, ...]
+    conditions: tuple[str, ...] | None
     emergency: str
     lines: tuple[Mapping[str, str], ...]
     as_of: datetime
@@ -855,7 +857,10 @@ def _medicines(state: Course) -> tuple[str, ...] | None:
     return tuple(said)
 
 
-def _conditions(state: Course) -> tuple[str, ...]:
+def _conditions(state: Course) -> tuple[str, ...] | None:
+    """Current and past conditions; None where neither was asked."""
+    if "diagnoses" not in state.facts and "history" not in state.facts:
+        return None
     found = list(state.facts.get("diagnoses", {}).get("value") or [])
     history = state.facts.get("history", {}).get("value") or {}
     return tuple(str(c).replace("_", " ") for c in [*found, *(name for name, had in history.items() if had)])
