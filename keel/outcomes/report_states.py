@@ -145,7 +145,7 @@ def _shown(
     hidden = small(arms, sight)
     if ALL in cells:
         hidden |= small({ALL: cells[ALL][:2]}, sight)
-    found = {
+    found: dict[str, dict[str, Any] | None] = {
         group: None
         if group in hidden
         else asdict(share(events, n, level=report.confidence, unknown=unknown))
@@ -153,7 +153,10 @@ def _shown(
         else {"events": 0, "n": 0, "unknown": unknown}
         for group, (events, n, unknown) in cells.items()
     }
-    return found, bool(hidden)
+    unsaid = [] if sight.rows else [one for one in found.values() if one and 0 < one["unknown"] < sight.least]
+    for one in unsaid:
+        one["unknown"] = None
+    return found, bool(hidden or unsaid)
 
 
 def _in_cell(group: str, cell: Any, shown: Mapping[str, Any], sight: Sight) -> str:

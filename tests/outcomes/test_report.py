@@ -1,0 +1,258 @@
+"""Reports on tables that are worked out by hand: the pure half of the insight door."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keel.domain.protocol import Change
+from keel.domain.report import Report
+from keel.library.report_files import report
+from keel.outcomes import dataset
+from keel.outcomes.blinding import bang, tally
+from keel.outcomes.dataset import Plan, PlannedVisit, Population
+from keel.outcomes.mmrm import fit_mmrm
+from keel.outcomes.report import Answer, compute
+from keel.outcomes.report_answer import Judged, Sight, Study, small
+from keel.outcomes.report_states import holds
+
+ALL_ROWS = Sight(rows=True, least=5)
+FEW = Sight(rows=False, least=5)
+START = date(2026, 1, 5)
+MEASURE = "madrs.total"
+GUESS = "treatment-guess.arm"
+
+
+def study(**change: Any) -> Study:
+    judged = Judged(
+        label="MADRS",
+        measure=MEASURE,
+        baseline="baseline",
+        visits=("week-3",),
+        response=Change(drop_percent_at_least=50.0),
+        remission=Change(at_most=10.0),
+        low=0,
+        high=60,
+        colour="depression",
+    )
+    visits = (("baseline", "Baseline"), ("week-1", "Week 1"), ("week-3", "Week 3"), ("week-6", "Week 6"))
+    arms = (("drug", "Drug"), ("sham", "Sham"))
+    given = {"id": "s", "title": "Simulated", "protocol": "p", "protocol_version": 1, "allocation": "randomised"}
+    return Study(**{**given, "arms": arms, "visits": visits, "doses": (), "judged": judged, **change})
+
+
+PLAN = Plan(
+    visits=tuple(
+        PlannedVisit(f"week-{w}" if w else "baseline", "randomised", 7 * w, None, None, (MEASURE,))
+        for w in (0, 1, 3, 6)
+    ),
+    baseline_visit="baseline",
+    populations=(
+        Population("screened", ("screened",)),
+        Population("enrolled", ("enrolled",)),
+        Population("dosed", ("dosed",)),
+        Population("intention_to_treat", ("randomised",)),
+        Population("per_protocol", ("randomised",)),
+        Population("safety", ("dosed",)),
+    ),
+    cut_on=START + timedelta(days=400),
+    reveal_arm=True,
+)
+
+
+def rows(
+    values: dict[str, list[float | None]], arm: Callable[[str], str], guess: dict[str, int] | None = None
+) -> pl.DataFrame:
+    """A dataset of people whose values at baseline and weeks 1, 3 and 6 are given."""
+    events = []
+    for person, line in values.items():
+        who = {"participant": person, "course": person, "study": "s", "site": "x", "arm": arm(person)}
+        blank = {"visit": None, "measure": None, "value": None}
+        for kind in ("screened", "enrolled", "randomised", "dosed"):
+            events.append({**who, "kind": kind, **blank, "on": START})
+        for week, value in zip((0, 1, 3, 6), line, strict=True):
+            visit = f"week-{week}" if week else "baseline"
+            said = {"visit": visit, "measure": MEASURE, "value": value, "on": START + timedelta(days=7 * week)}
+            events.append({**who, "kind": "measured", **said})
+        if guess and person in guess:
+            said = {"visit": "no visit", "measure": GUESS, "value": float(guess[person]), "on": START}
+            events.append({**who, "kind": "measured", **said})
+    return dataset.build(pl.DataFrame(events, infer_schema_length=None), PLAN)
+
+
+def trial(n: int = 24, seed: int = 3) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    values: dict[str, list[float | None]] = {}
+    for i in range(n):
+        base = float(rng.integers(28, 40))
+        falls = (4, 8, 9) if i % 2 else (8, 17, 19)
+        values[f"{i:03d}"] = [base, *(max(0.0, round(base - fall + rng.normal(0, 5))) for fall in falls)]
+    values["003"][3] = None
+    return rows(values, lambda person: "sham" if int(person) % 2 else "drug")
+
+
+NOBODY = pl.DataFrame(schema={"course": pl.String, "arm": pl.String})
+
+
+def asked(name: str, table: pl.DataFrame, sight: Sight = ALL_ROWS, **change: Any) -> Answer:
+    return compute(report(name), study(**change), table, NOBODY, sight)
+
+
+# ---- the outcome over time ------------------------------------------------------------------------------------
+
+
+def test_randomised_arms_are_compared_by_the_mmrm_of_the_library() -> None:
+    table = trial()
+    answer = asked("outcome-over-time", table)
+    own = table.filter((pl.col("visit").cast(pl.String) != "baseline") & pl.col("change").is_not_null())
+    own = own.with_columns(pl.col("visit", "arm").cast(pl.String))
+    fit = fit_mmrm(own, "change ~ baseline + arm * visit", visit="visit", subject="course")
+    assert answer.numbers["mmrm"]["m2loglik"] == pytest.approx(fit.m2loglik, rel=1e-9)
+    assert [c["visit"] for c in answer.numbers["mmrm"]["contrasts"]] == ["week-1", "week-3", "week-6"]
+    assert len(answer.estimand) == 5
+    mean = answer.numbers["groups"]["Drug"]["week-3"]
+    drug = own.filter((pl.col("arm") == "drug") & (pl.col("visit") == "week-3"))["value"]
+    assert mean["n"] == 12
+    assert mean["mean"] == pytest.approx(drug.mean())
+
+
+@pytest.mark.parametrize("allocation", ["single", "waiting_list"])
+def test_what_was_not_randomised_is_described_and_not_compared(allocation: str) -> None:
+    answer = asked("outcome-over-time", trial(), allocation=allocation)
+    assert answer.numbers["mmrm"] is None
+    assert "No difference between arms is estimated" in answer.refused[0]
+
+
+def test_values_without_spread_have_no_interval_and_the_model_says_why_not() -> None:
+    flat = rows({f"{i:02d}": [30.0, 20.0, 15.0, 15.0] for i in range(8)}, lambda p: "drug" if int(p) % 2 else "sham")
+    answer = asked("outcome-over-time", flat)
+    cell = answer.numbers["groups"]["everybody"]["week-3"]
+    assert (cell["mean"], cell["mean_low"], cell["mean_high"]) == (15.0, None, None)
+    assert answer.numbers["mmrm"] is None
+    assert any(line.startswith("The MMRM was not fitted.") for line in answer.refused)
+
+
+def test_a_missing_value_is_counted_as_missing() -> None:
+    cell = asked("outcome-over-time", trial()).numbers["groups"]["Sham"]["week-6"]
+    assert (cell["n"], cell["due"]) == (11, 12)
+
+
+def test_nobody_and_no_endpoint_are_sentences() -> None:
+    assert "names nothing" in asked("outcome-over-time", trial(), judged=None).refused[0]
+    empty = trial().clear()
+    for name in ("outcome-over-time", "response-and-remission", "levin-2024", "blinding"):
+        answer = asked(name, empty, protocol="davis-2021")
+        assert answer.refused and not answer.numbers
+
+
+# ---- states ----------------------------------------------------------------------------------------------------
+
+
+def test_sustained_needs_every_later_visit_and_a_gap_is_unknown() -> None:
+    table = rows(
+        {
+            "stays": [30.0, 20.0, 15.0, 10.0],
+            "relapses": [30.0, 20.0, 15.0, 16.0],
+            "gap": [30.0, 20.0, 15.0, None],
+            "never": [30.0, 28.0, 28.0, 28.0],
+        },
+        lambda person: "drug",
+    )
+    answer = asked("response-and-remission", table, arms=(("drug", "Drug"),), allocation="single")
+    found = answer.numbers["sustained"]["response"]["groups"]["everybody"]
+    assert (found["events"], found["n"], found["unknown"]) == (1, 3, 1)
+    week = answer.numbers["shares"]["response"]["week-3"]["everybody"]
+    assert (week["events"], week["n"], week["unknown"]) == (3, 4, 0)
+    assert answer.numbers["shares"]["remission"]["week-6"]["everybody"]["events"] == 1
+
+
+def test_without_a_definition_nothing_is_counted() -> None:
+    judged = study().judged
+    assert judged is not None
+    bare = Judged(**{**vars(judged), "response": None, "remission": None})
+    answer = asked("response-and-remission", trial(), judged=bare)
+    assert not answer.tables
+    assert "does not say what a response" in answer.refused[0]
+
+
+def test_unknown_is_never_a_response() -> None:
+    fall, cut = Change(drop_percent_at_least=50.0), Change(at_most=10.0)
+    assert holds(fall, None, 3.0) is None
+    assert holds(fall, 30.0, None) is None
+    assert holds(fall, 0.0, 0.0) is None
+    assert holds(fall, 31.0, 15.5) is True
+    assert holds(cut, None, 10.0) is True
+    assert holds(cut, None, 11.0) is False
+
+
+# ---- blinding --------------------------------------------------------------------------------------------------
+
+
+def test_guesses_give_both_indices_and_the_outcome_by_guess() -> None:
+    values = {f"{i:02d}": [30.0 + i % 3, 20.0, 16.0 + i % 5 + 4 * (i % 2), 15.0] for i in range(24)}
+    truth = {person: 2 if int(person) % 2 else 1 for person in values}
+    guess = {
+        person: (0 if i % 6 == 5 else 3 - truth[person] if i % 4 == 0 else truth[person])
+        for i, person in enumerate(values)
+    }
+    table = rows(values, lambda person: "sham" if int(person) % 2 else "drug", guess)
+    answer = asked("blinding", table)
+    names = {0: "don't know", 1: "drug", 2: "sham"}
+    arms = ["sham" if int(p) % 2 else "drug" for p in values]
+    expected = bang(tally(arms, [names[guess[p]] for p in values]))
+    got = [one for one in answer.numbers["indices"] if one["name"] == "Bang"]
+    assert [one["estimate"] for one in got] == [one.estimate for one in expected]
+    assert answer.numbers["outcome_by_guess"]["n"] == sum(g != 0 for g in guess.values())
+    hidden = asked("blinding", table, FEW)
+    assert hidden.withheld and "indices" not in hidden.numbers
+
+
+# ---- what whoever may not see rows is shown ----------------------------------------------------------------------
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=6),
+    st.integers(2, 12),
+)
+def test_no_small_cell_is_shown_and_none_can_be_worked_out(pairs: dict[str, tuple[int, int]], least: int) -> None:
+    cells = {name: (min(a, b), max(a, b)) for name, (a, b) in pairs.items()}
+    hidden = small(cells, Sight(rows=False, least=least))
+    for name, (with_, all_) in cells.items():
+        if name not in hidden:
+            assert not any(0 < k < least for k in (with_, all_ - with_, all_))
+    if len(hidden) == 1:
+        (only,) = hidden
+        assert not [n for n, (_, all_) in cells.items() if n != only and all_ > 0], "a single gap could be worked out"
+    assert small(cells, Sight(rows=True, least=least)) == frozenset()
+
+
+def test_few_missing_people_are_not_told_beside_a_share_of_many() -> None:
+    values: dict[str, list[float | None]] = {f"{i:02d}": [30.0, 20.0, 10.0 if i % 2 else 28.0, 12.0] for i in range(24)}
+    values["03"][2] = None
+    table = rows(values, lambda person: "drug")
+    given = {"arms": (("drug", "Drug"),), "allocation": "single"}
+    told = asked("response-and-remission", table, **given).numbers["shares"]["response"]["week-3"]["everybody"]
+    kept = asked("response-and-remission", table, FEW, **given).numbers["shares"]["response"]["week-3"]["everybody"]
+    assert (told["events"], told["unknown"]) == (11, 1)
+    assert (kept["events"], kept["unknown"]) == (11, None)
+
+
+def test_a_study_and_an_answer_survive_the_folder() -> None:
+    whole = study()
+    assert Study.from_json(json.loads(json.dumps(whole.as_json()))) == whole
+    answer = asked("response-and-remission", trial())
+    assert json.loads(json.dumps(answer.numbers, allow_nan=False)) == answer.numbers
+
+
+def test_a_report_of_another_protocol_is_not_computed() -> None:
+    answer = asked("levin-2024", trial())
+    assert "this study runs p" in answer.refused[0]
+    assert isinstance(report("levin-2024"), Report)
