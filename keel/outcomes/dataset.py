@@ -137,6 +137,8 @@ def build(events: pl.DataFrame | pl.LazyFrame, plan: Plan) -> pl.DataFrame:
     lazy = events.lazy()
     _check_plan(plan)
     _check_columns(lazy)
+    # A column without a single value has no type yet: it is text, and the numbers and days are cast from there.
+    lazy = lazy.with_columns(pl.selectors.by_dtype(pl.Null).cast(pl.String))
     lazy = lazy.with_columns(pl.col("value").cast(pl.Float64), pl.col("on").cast(pl.Date))
     about = courses(lazy, plan)
     keys = _keys(lazy, about, plan)

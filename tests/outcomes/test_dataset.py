@@ -216,3 +216,63 @@ def test_events_that_contradict_themselves_are_refused(change: Any, says: str) -
 def test_plans_that_contradict_themselves_are_refused(plan: Plan, says: str) -> None:
     with pytest.raises(Refused, match=says):
         build(events(CLINIC), plan)
+
+
+# ---- what arms have apart, and what is not known ------------------------------------------------------------
+
+
+def _course(name: str, arm: str, *marks: tuple[str, date]) -> list[dict[str, object]]:
+    who = {"participant": name, "course": name, "study": "s", "site": "x", "arm": arm}
+    blank = {"visit": None, "measure": None, "value": None}
+    return [{**who, "kind": kind, **blank, "on": on} for kind, on in marks]
+
+
+def test_a_visit_of_one_arm_is_awaited_in_that_arm_only_and_at_its_own_time() -> None:
+    start = date(2026, 1, 5)
+    plan = Plan(
+        visits=(
+            PlannedVisit("wait", "enrolled", 35, None, None, ("m",), ("later",)),
+            PlannedVisit("session", "enrolled", 21, None, None, ("m",), ("now",)),
+            PlannedVisit("session", "enrolled", 77, None, None, ("m",), ("later",)),
+        ),
+        baseline_before="enrolled",
+        populations=(Population("enrolled", ("enrolled",)),),
+        cut_on=start + timedelta(days=40),
+    )
+    events = [*_course("a", "now", ("enrolled", start)), *_course("b", "later", ("enrolled", start))]
+    found = build(pl.DataFrame(events, schema_overrides={"value": pl.Float64}, infer_schema_length=None), plan)
+    lines = found.select("course", pl.col("visit", "state").cast(pl.String), "planned_day", "in_window").rows()
+    # Without a latest day a visit is missing once its due day has passed; without a window nothing says out of window.
+    assert lines == [
+        ("a", "session", "missing", 21, None),
+        ("b", "wait", "missing", 35, None),
+        ("b", "session", "not due", 77, None),
+    ]
+
+
+def test_after_the_end_of_a_course_nothing_is_awaited() -> None:
+    start = date(2026, 1, 5)
+    plan = Plan(
+        visits=(PlannedVisit("late", "enrolled", 300, 290, 310, ("m",)),),
+        baseline_before="enrolled",
+        populations=(Population("enrolled", ("enrolled",)),),
+        cut_on=start + timedelta(days=30),
+        closes=("withdrawn",),
+    )
+    events = [
+        *_course("stays", "x", ("enrolled", start)),
+        *_course("left", "x", ("enrolled", start), ("withdrawn", start + timedelta(days=9))),
+    ]
+    found = build(pl.DataFrame(events, schema_overrides={"value": pl.Float64}, infer_schema_length=None), plan)
+    assert dict(found.select("course", pl.col("state").cast(pl.String)).rows()) == {
+        "left": "missing",
+        "stays": "not due",
+    }
+
+
+def test_the_same_visit_of_the_same_arm_twice_is_refused() -> None:
+    twice = (PlannedVisit("v", "enrolled", 1, 1, 1, ("m",)), PlannedVisit("v", "enrolled", 2, 2, 2, ("m",), ("now",)))
+    plan = Plan(visits=twice, baseline_before="enrolled", populations=(Population("enrolled", ("enrolled",)),))
+    events = pl.DataFrame(_course("a", "now", ("enrolled", date(2026, 1, 5))), schema_overrides={"value": pl.Float64})
+    with pytest.raises(Refused, match="one twice"):
+        build(events, plan)
