@@ -178,7 +178,8 @@ def _bytes(file: str) -> bytes:
 
 def _data(given: argparse.Namespace) -> int:
     one = instrument(given.instrument)
-    read = redcap_data.imported(one, _bytes(given.file), Path(given.file).name, missing=_missing(given.missing))
+    missing = _missing(given.missing)
+    read = redcap_data.imported(one, _bytes(given.file), Path(given.file).name, missing=missing)
     for finding in read.findings:
         print(f"{finding.kind}: {finding.where}: {finding.what}. {finding.mend}".strip(), file=sys.stderr)
     for row in read.rows:

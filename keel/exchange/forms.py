@@ -98,7 +98,8 @@ def names_of(instrument: Instrument) -> dict[str, str]:
     refs = [item.id for item in instrument.items]
     refs += [step.name for step in instrument.steps] + [band.gives for band in instrument.bands if band.gives]
     out: dict[str, str] = {}
-    taken = set(kept.values())
+    # REDCap keeps `<form>_complete` for itself, and the definition travels in `<form>_keel`.
+    taken = {*kept.values(), f"{prefix}_complete", f"{prefix}_keel"}
     for ref in refs:
         name = kept.get(ref) or f"{prefix}_{slug(ref) if not ref[:1].isdigit() else re.sub(r'[^a-z0-9]+', '_', ref)}"
         while ref not in kept and name in taken:
