@@ -10,7 +10,16 @@ from keel.actions.door import action, on_course
 from keel.actions.safety import raise_in
 from keel.actions.visits import protocol_of, today_at, zone_of
 from keel.domain import access
-from keel.domain.adverse_event import ACTIONS, STARTS, UNCODED, AdverseEvent, check_adverse_event, window_of
+from keel.domain.adverse_event import (
+    ACTIONS,
+    CALLED,
+    DISCLOSED_TO,
+    STARTS,
+    UNCODED,
+    AdverseEvent,
+    check_adverse_event,
+    window_of,
+)
 from keel.domain.course import Course
 from keel.domain.errors import Reason, Refused, refuse
 from keel.domain.events import Actor
@@ -176,6 +185,72 @@ def _known(state: Course, entry: str) -> None:
 def _past(on: date, state: Course, at: datetime, what: str) -> None:
     if on > today_at(state.site, at):
         raise refuse(what, f"{on} is still to come", "Give a day that has been", where="on")
+
+
+# ---- what else is listed -------------------------------------------------------------------------
+
+
+@action("unblind")
+def unblind(*, course: str, whom: str, reason: str, by: Actor, at: datetime, id: str | None = None) -> Recorded:
+    """Record that the arm of this person was disclosed before the end: to whom and why. It is listed for the study."""
+    what = "Nothing was disclosed"
+    with on_course(course, by=by, what="unblind", id=id, ended=True) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        if not state.arm:
+            raise refuse(what, "this person is in no arm yet", "There is nothing to disclose")
+        _one_of(whom, DISCLOSED_TO, what)
+        return _incident(writing, state, "unblinded", {"whom": whom}, reason, what, by, at, id)
+
+
+@action("record_emergency_contact")
+def record_emergency_contact(
+    *,
+    course: str,
+    whom: str,
+    words: str,
+    by: Actor,
+    at: datetime,
+    occurred_at: datetime | None = None,
+    id: str | None = None,
+) -> Recorded:
+    """Record that an ambulance, a hospital, a crisis team or the police was called, when, and what came of it."""
+    what = "The call was not recorded"
+    with on_course(course, by=by, what="record_emergency_contact", id=id, ended=True) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        _one_of(whom, CALLED, what)
+        when = occurred_at or at
+        if when > at:
+            raise refuse(what, "that time is still to come", "Give the time of the call", where="time")
+        session = {key: value for key, value in _session(when, state).items() if key != "session"}
+        return _incident(
+            writing, state, "emergency_contacted", {"whom": whom, **session}, words, what, by, at, id, when
+        )
+
+
+def _one_of(whom: str, known: Mapping[str, str], what: str) -> None:
+    if whom not in known:
+        raise refuse(what, f"{whom!r} is none of the answers", "Choose one of the list", where="whom")
+
+
+def _incident(
+    writing: Writing,
+    state: Course,
+    kind: str,
+    payload: dict[str, Any],
+    words: str,
+    what: str,
+    by: Actor,
+    at: datetime,
+    id: str | None,
+    occurred_at: datetime | None = None,
+) -> Recorded:
+    if not words.strip():
+        raise refuse(what, "there are no words about it", "Say why, in a sentence", where="words")
+    sealed = vault.sealer(state.participant)(words.strip())
+    writing.append(kind, {**payload, "words": sealed}, by=by, at=at, id=id, occurred_at=occurred_at)
+    return writing.recorded()
 
 
 # ---- reading an entry ---------------------------------------------------------------------------

@@ -152,6 +152,8 @@ TABLE: dict[str, May] = {
     "judge_adverse_event": _may("physician", "investigator"),
     "send_report": _may("physician", "investigator", "coordinator"),
     "tell_event": _may("participant"),
+    "unblind": _may("physician"),
+    "record_emergency_contact": _may(CARE),
     # ---- the letter box of the safeguarding office: "none" is somebody whose last role was taken away ----
     "file_concern": _may("participant", STAFF, "nobody", "none", "system"),
     "open_letter_box": _may("system"),

@@ -45,6 +45,18 @@ ACTIONS: Final = {
 }
 UNCODED: Final = "Other"
 """A term for what is not on the list, or not sorted yet: the words say what it was."""
+DISCLOSED_TO: Final = {
+    "participant": "The participant",
+    "treating_physician": "A physician who treats them elsewhere",
+    "site_staff": "Staff of this site who were blinded",
+    "sponsor": "The sponsor or a regulator",
+}
+CALLED: Final = {
+    "ambulance": "An ambulance or the emergency number",
+    "hospital": "A hospital or emergency department",
+    "crisis_team": "A crisis team",
+    "police": "The police",
+}
 STARTS: Final = {
     "site_awareness": "The site learned of it",
     "sponsor_receipt": "The sponsor received it",

@@ -134,6 +134,7 @@ class Course:
     reports: tuple[Plain, ...] = ()
     contacts: tuple[Plain, ...] = ()
     decisions: tuple[Plain, ...] = ()
+    incidents: tuple[Plain, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
     ended: str = ""
     ended_on: date | None = None
@@ -560,6 +561,13 @@ def _reported(c: Course, e: Event) -> Course:
 @_on("prescriber_decided")
 def _decided(c: Course, e: Event) -> Course:
     return replace(c, decisions=(*c.decisions, {**e.payload, "by": e.by["actor"]}))
+
+
+@_on("unblinded")
+@_on("emergency_contacted")
+def _incident(c: Course, e: Event) -> Course:
+    said = {**e.payload, "kind": e.kind, "at": e.occurred_at.isoformat(), "by": e.by["actor"]}
+    return replace(c, incidents=(*c.incidents, said))
 
 
 @_on("events_asked_for")

@@ -353,8 +353,14 @@ def earliest_day(
         for medicine in recognised.medicines:
             lines.extend(_lines(medication, medicine, rows, on, protocol_days or {}, risks or {}, service, questions))
     waiting = [line.over_on for line in lines if line.state in ("washing_out", "taking") and line.over_on]
+    # What is only left out around the dose is counted from today: no dose before it has been left out long enough.
+    waiting += [on + timedelta(days=line.washout_days or 0) for line in lines if _still_to_leave_out(line)]
     earliest = None if questions else max([on, *waiting])
     return Plan(substance, earliest, tuple(lines), tuple(questions))
+
+
+def _still_to_leave_out(line: PlanLine) -> bool:
+    return line.action == "hold" and line.state == "taking" and line.over_on is None and line.washout_days is not None
 
 
 def _lines(

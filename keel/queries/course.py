@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from keel.domain import access
-from keel.domain.adverse_event import STARTS
+from keel.domain.adverse_event import CALLED, DISCLOSED_TO, STARTS
 from keel.domain.course import Course, fold
 from keel.domain.events import Actor, Event
 from keel.domain.medication import DECISIONS
@@ -580,6 +580,8 @@ def sentence(e: Event, open_: Callable[[Any], str], labels: Mapping[str, str]) -
         "journal_shared": "A page of the private journal was " + ("shared" if p.get("shared") else "taken back"),
         "cohort_joined": "Joined a cohort",
         "adverse_event_reported": f"Adverse event: {p.get('term', '')}",
+        "unblinded": f"Arm disclosed to: {DISCLOSED_TO.get(str(p.get('whom')), '')}",
+        "emergency_contacted": f"Called in an emergency: {CALLED.get(str(p.get('whom')), '')}",
         "prescriber_decided": f"Prescriber of {p.get('medicine', '')}: {DECISIONS.get(str(p.get('decision')), '')}",
         "events_asked_for": "Asked for anything new: " + ("there was something" if p.get("anything") else "nothing"),
         "report_started": f"Reporting clock: {STARTS.get(str(p.get('name', '')), '')} on {p.get('on', '')}",

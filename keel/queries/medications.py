@@ -21,7 +21,7 @@ STATE_WORDS = {
     "washing_out": "washing out",
     "over": "washout over",
     "open": "washout not known",
-    "goes_on": "may go on",
+    "goes_on": "no washout asked for",
     "unknown": "not known here",
 }
 
@@ -147,7 +147,7 @@ def _row(
         planned=one.stopped_on != was.stopped_on,
         state=state,
         state_words=STATE_WORDS[state],
-        look=_LOOK.get(state, "unknown"),
+        look="caution" if state == "taking" and one.stopped_on else _LOOK.get(state, "unknown"),
         washout_days=worst.washout_days if worst else None,
         why=worst.why if worst else "",
         over_on=worst.over_on if worst else None,

@@ -14,7 +14,7 @@ from keel.web.integration import integration
 from keel.web.layout import home, worker
 from keel.web.participant import access, link, me, questions
 from keel.web.preparation import preparation
-from keel.web.safety import adverse_events, concern, inbox, medications
+from keel.web.safety import adverse_events, concern, inbox, medications, overview
 from keel.web.screening import consent, enquiry, enrolment, facts, my_consent, sheet
 from keel.web.study import study
 from keel.web.team import caseload
@@ -34,12 +34,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("insight/<str:study>/<str:asked>/", reports.report, name="insight_report"),
     path("insight/<str:study>/<str:asked>/report.pdf", reports.paper, name="insight_paper"),
     path("insight/<str:study>/<str:asked>/folder.zip", reports.folder, name="insight_folder"),
+    path("study/<str:study>/safety/", overview.of_study, name="study_safety"),
     # ---- one course ----
     path("course/<str:course>/", chart.show, name="chart"),
     path("course/<str:course>/preparation/", preparation.show, name="preparation"),
     path("course/<str:course>/integration/", integration.show, name="integration"),
     path("course/<str:course>/adverse-events/", adverse_events.show, name="adverse_events"),
     path("course/<str:course>/medications/", medications.show, name="medications"),
+    path("course/<str:course>/safety/", overview.of_course, name="course_safety"),
     path("course/<str:course>/end/", ending.show, name="ending"),
     path("course/<str:course>/journal/", chart.journal, name="course_journal"),
     path("course/<str:course>/visit/<str:visit>/", visit.visit, name="visit"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keel.domain.events import Event
-from keel.records.models import AdverseEventRow, AlertRow
+from keel.records.models import AdverseEventRow, AlertRow, DeviationRow
 from keel.records.projections import insert, on
 from keel.records.projections.course import moment
 
@@ -43,6 +43,20 @@ def moved(event: Event) -> None:
 def climbed(event: Event) -> None:
     p = event.payload
     AlertRow.objects.filter(id=p["alert"]).update(step=p["step"], owner=p.get("owner", ""))
+
+
+@on("unblinded", "emergency_contacted")
+def departed(event: Event) -> None:
+    """Both are listed beside the deviations; their words stay sealed in the event."""
+    said = {"unblinded": "The arm was disclosed", "emergency_contacted": "Emergency services or a hospital were called"}
+    DeviationRow.objects.create(
+        id=event.id,
+        course=event.subject,
+        visit=event.payload.get("visit", ""),
+        kind=event.kind,
+        said=f"{said[event.kind]}: {event.payload['whom'].replace('_', ' ')}",
+        noted_at=event.occurred_at,
+    )
 
 
 @on("adverse_event_reported")

@@ -18,6 +18,7 @@ TABS: tuple[tuple[str, str, str], ...] = (
     ("see_preparation", "preparation", "Preparation"),
     ("see_session", "dosing", "Dosing day"),
     ("see_integration", "integration", "Integration"),
+    ("see_safety", "course_safety", "Safety"),
     ("see_safety", "adverse_events", "Adverse events"),
     ("see_responses", "responses", "Questionnaires"),
     ("see_journal", "course_journal", "Journal"),

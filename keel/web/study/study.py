@@ -32,6 +32,7 @@ def study(request: HttpRequest, *, by: Actor, at: datetime, study: str) -> HttpR
     context = {
         "page_title": seen.title,
         "seen": seen,
+        "may_see_safety": access.may(by, "see_safety"),
         "arms": seen.protocol.arms if access.may(by, "see_arm") and len(seen.protocol.arms) > 1 else (),
         "facts": [_fact(f) for f in seen.facts],
         "sources": [{"mark": mark, "at": entry.at} for mark, entry in seen.protocol.sources.items()],
