@@ -9,6 +9,7 @@ KEEL_HTTPS      1 behind a proxy that speaks HTTPS: cookies are then sent over H
 KEEL_SIMULATED  1 where everything is simulated: every page then says so
 KEEL_CLOCK      a file that sets the clock of a simulated site (keel/actions/now.py); a real site ignores it
 KEEL_SMALLEST   people in the smallest cell that is shown to whoever may not see rows (5, a house rule)
+KEEL_THREADS    how many threads of a process answer pages                                (4)
 KEEL_DEBUG      1 shows tracebacks in the browser; never on a real site
 """
 
