@@ -20,7 +20,7 @@ from keel.domain.session import LABELS, MOMENTS, STATES
 from keel.domain.visit import arm_of, readiness
 from keel.domain.vitals import PLAUSIBLE
 from keel.domain.watch import Crossing, Due, Gap, Stay, Taken
-from keel.library import shelf
+from keel.library import coverage_files, shelf
 from keel.library.alert_files import crisis_lines
 from keel.library.formulary_files import Medicine, formulary
 from keel.library.jurisdiction_files import jurisdiction
@@ -869,6 +869,24 @@ def _conditions(state: Course) -> tuple[str, ...] | None:
 # ---- the setting, as ReSPCT asks -------------------------------------------------------------------------
 
 
+_SECTIONS = ((7, "The place"), (17, "The dosing session"), (25, "The therapy around it"), (30, "How it was"))
+# Items that the record itself answers; the others are lines of the room's description (`room:` in the coverage table).
+_PARTS = {
+    "8": "people",
+    "11": "music",
+    "12": "interventions",
+    "14": "dosing",
+    "15": "procedures",
+    "16": "before_and_after",
+    "17": "disturbances",
+    "20": "sessions",
+    "21": "preparation",
+    "22": "integration",
+    "23": "follow_up",
+    "26": "alliance",
+}
+
+
 @dataclass(frozen=True)
 class SettingItem:
     """One item of the guideline and what the record says of it; nothing said means that it is not reported."""
@@ -904,11 +922,12 @@ def setting(*, session: str, by: Actor, at: datetime) -> Setting:
     profile: dict[str, str] = dict(described.profile) if described else {}
     known = _known(row, profile)
     items = []
-    for item in shelf.read("tables", "respct").table["items"]:
-        holds = item.get("holds", "")
-        room = profile.get(holds.removeprefix("room."), "") if holds.startswith("room.") else ""
-        says = (room,) if room else known.get(holds, ())
-        items.append(SettingItem(item["number"], item["section"], item["name"], tuple(s for s in says if s)))
+    for item in coverage_files.coverage("respct").items:
+        room = next((w.removeprefix("room:") for w in item.where if w.startswith("room:")), "")
+        part = _PARTS.get(item.id, "")
+        says = known.get(part, ()) if part else (profile.get(room, ""),)
+        section = next(name for last, name in _SECTIONS if int(item.id) <= last)
+        items.append(SettingItem(int(item.id), section, item.label, tuple(s for s in says if s)))
     return Setting(session, row.room, row.on, profile, tuple(items))
 
 

@@ -64,7 +64,11 @@ def report(request: HttpRequest, *, by: Actor, at: datetime, session: str, cours
     }
     with timezone.override(found.board.zone):
         if wanted == "pdf":
-            return _file(_pdf("dosing/report_paper.html", context), "application/pdf", f"{name}.pdf")
+            return _file(
+                as_pdf(render_to_string("dosing/report_paper.html", context), stylesheet()),
+                "application/pdf",
+                f"{name}.pdf",
+            )
         return render(request, "dosing/report.html", context)
 
 
@@ -72,10 +76,6 @@ def _file(content: bytes, kind: str, name: str) -> HttpResponse:
     answer = HttpResponse(content, content_type=kind)
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer
-
-
-def _pdf(template: str, context: dict[str, Any]) -> bytes:
-    return as_pdf(render_to_string(template, context), stylesheet())
 
 
 def _drawn(found: Report) -> charts.Session:
