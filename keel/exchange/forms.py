@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from keel.domain.errors import Refused
 from keel.domain.instrument import Answers, Imported, Instrument, Kept
@@ -23,6 +23,9 @@ from keel.exchange.logic import Dialect, Node, NotUnderstood, Scored, mentions, 
 from keel.exchange.report import Definition, Finding
 
 Format = Literal["fhir", "redcap", "xlsform"]
+# The id and the way to answer of each field that is an item.
+Readable = Mapping[str, tuple[str, Answers]]
+Said = TypeVar("Said")
 
 # Place of the list that holds the order of an imported form's fields.
 ORDER = "(order)"
@@ -364,7 +367,7 @@ class _Reading:
     form: Form
     same: frozenset[str]
     refs: Mapping[str, str]
-    readable: Mapping[str, tuple[str, Answers]]
+    readable: Readable
     ways: dict[str, dict[str, Any]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     _by_answers: dict[str, str] = field(default_factory=dict)
@@ -407,15 +410,18 @@ class _Reading:
         return self._by_answers[key]
 
     def _condition(self, drawn: Drawn, logic: Logic) -> dict[str, Any] | None:
+        rule = self._understood(drawn, logic, "condition", rule_of)
+        return None if rule is None else rule.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+    def _understood(self, drawn: Drawn, logic: Logic, what: str, read: Callable[[Node, Readable], Said]) -> Said | None:
+        """What an expression says here; told, and None, where it says more."""
         try:
             node = logic.node if logic.node is not None else parse(logic.text, self.form.dialect)
-            rule = rule_of(node, self.readable)
+            return read(node, self.readable)
         except NotUnderstood as error:
-            self._tell(
-                "not_understood", drawn, logic.column, f"The condition {_short(logic.text)} is kept as text: {error}"
-            )
+            text = f"The {what} {_short(logic.text)} is kept as text: {error}"
+            self._tell("not_understood", drawn, logic.column, text)
             return None
-        return rule.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
     def scores(self, before: Mapping[str, dict[str, Any]], own: Mapping[str, str]) -> list[dict[str, Any]]:
         """The scores that travelled, and those that are new or changed and understood."""
@@ -434,13 +440,8 @@ class _Reading:
         return list(steps.values())
 
     def _score(self, drawn: Drawn, logic: Logic) -> dict[str, Any] | None:
-        try:
-            node = logic.node if logic.node is not None else parse(logic.text, self.form.dialect)
-            scored = score_of(node, self.readable)
-        except NotUnderstood as error:
-            self._tell(
-                "not_understood", drawn, logic.column, f"The calculation {_short(logic.text)} is kept as text: {error}"
-            )
+        scored = self._understood(drawn, logic, "calculation", score_of)
+        if scored is None:
             return None
         if scored.blanks_counted:
             what = "It counts a blank as nothing; the score here is empty when an item is blank"

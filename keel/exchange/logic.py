@@ -7,10 +7,13 @@ the rule says the same; everything else is refused here with `NotUnderstood`, an
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from pydantic import ValidationError
 
 from keel.domain.instrument import Answers, Code, Number, Rule, Where
 
@@ -175,6 +178,8 @@ def _ref(text: str) -> Ref:
 
 def _number(text: str) -> Number:
     value = float(text)
+    if not math.isfinite(value):
+        raise NotUnderstood(f"{text[:20]} is no number that is reckoned with")
     return int(value) if value.is_integer() else value
 
 
@@ -200,12 +205,19 @@ def mentions(text: str, dialect: Dialect) -> tuple[str, ...]:
 
 def rule_of(node: Node, items: Mapping[str, tuple[str, Answers]]) -> Rule:
     """The rule that says the same; `items` gives the id and the way to answer of each field. Raises NotUnderstood."""
+    try:
+        return _rule(node, items)
+    except (ValidationError, OverflowError):
+        raise NotUnderstood("a value in it is nothing that an item is compared with") from None
+
+
+def _rule(node: Node, items: Mapping[str, tuple[str, Answers]]) -> Rule:
     if isinstance(node, Op):
         if node.op in ("and", "or"):
-            parts = [rule_of(part, items) for part in _flat(node, node.op)]
+            parts = [_rule(part, items) for part in _flat(node, node.op)]
             return _every(parts) if node.op == "and" else Rule(any=tuple(parts))
         if node.op == "not" and len(node.args) == 1:
-            return Rule.model_validate({"not": rule_of(node.args[0], items)})
+            return Rule.model_validate({"not": _rule(node.args[0], items)})
         if node.op == "selected" and len(node.args) == 2:
             return _compared(Op("=", node.args), items)
         if node.op in _COMPARE:
@@ -257,7 +269,7 @@ def _code(value: Number | str, answers: Answers) -> Code:
     if answers.kind == "choice":
         return str(value)
     try:
-        return _number(value) if isinstance(value, str) else value
+        return _number(str(value)) if isinstance(value, (str, float)) else value
     except ValueError:
         raise NotUnderstood(f"{value!r} is not a number") from None
 

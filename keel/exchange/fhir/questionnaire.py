@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -346,6 +347,15 @@ def _items(items: Any, parent: str, path: str, depth: int) -> Iterator[Field]:
 
 
 def _drawn(one: Field) -> Drawn:
+    """An item as it was read; an element of another shape than FHIR's is refused with its item."""
+    try:
+        return _item_drawn(one)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        what = f"The item was not read: {str(error).split(chr(10))[0][:100]}"
+        return Drawn(one, findings=(Finding("refused", one.where, what, "Mend its elements as FHIR R4 has them"),))
+
+
+def _item_drawn(one: Field) -> Drawn:
     if one.name == ROOT:
         return Drawn(one)
     element = {key: json.loads(value) for key, value in one.cells.items() if key != _PARENT}
@@ -448,7 +458,8 @@ def _answers(kind: str, element: Mapping[str, Any]) -> Answers | None:
 def _limit(element: Mapping[str, Any], name: str) -> Any:
     for extension in element.get("extension", []):
         if isinstance(extension, dict) and extension.get("url") == CORE + name:
-            return extension.get("valueInteger", extension.get("valueDecimal"))
+            value = extension.get("valueInteger", extension.get("valueDecimal"))
+            return value if isinstance(value, (int, float)) and math.isfinite(value) else None
     return None
 
 

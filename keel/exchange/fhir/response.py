@@ -103,7 +103,7 @@ def imported(instrument: Instrument, resource: Any) -> dict[str, Any]:
     out: dict[str, Any] = {}
     reasons: list[Reason] = []
     for place, part in _flat(resource.get("item", []), "item", 0):
-        link = part.get("linkId")
+        link = str(part.get("linkId"))
         if link in scores or (link not in by_link and part.get("item")):
             continue
         if link not in by_link:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -302,6 +303,8 @@ def _bounds(cells: Mapping[str, str]) -> tuple[Number | None, Number | None]:
         text = cells.get(column, "").replace(",", ".")
         try:
             value = float(text) if text else None
+            if value is not None and not math.isfinite(value):
+                raise ValueError
         except ValueError:
             raise refuse(f"{text!r} is not a number", "it bounds one", "Mend it", where=column) from None
         out.append(value if value is None or not value.is_integer() else int(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -340,4 +341,6 @@ def _range(cells: Mapping[str, str]) -> Answers:
 
 def _number(text: str) -> Number:
     value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
     return int(value) if value.is_integer() else value

@@ -69,7 +69,7 @@ def _check_unpacked(data: bytes, parts: Sequence[zipfile.ZipInfo], file: str) ->
                         held += len(piece)
                         if held > part.file_size:
                             raise _too_much(file, f"its part {part.filename} holds more than it declares")
-            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
                 raise refuse(f"{file} was not read", str(error), "Save it as .xlsx again", where=file) from None
 
 
