@@ -123,7 +123,7 @@ def _table(
                 p_value(one["p_adjusted"]),
             )
         shown = str(n) if sight.rows or n >= least or not n else f"fewer than {least}"
-        rows.append((f"{pair.x.label} with {pair.y.label}", shown, *own, printed))
+        rows.append((pair.short or f"{pair.x.label} with {pair.y.label}", shown, *own, printed))
     columns = ("Pair", "n", "r", "95% interval", "p", f"p ({report.adjust.capitalize()})", "As printed")
     note = (
         f"Pearson's r; bootstrap intervals (BCa, {report.draws:,} draws, seed {report.seed}); "
