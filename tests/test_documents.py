@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bench.__main__ import NAMES as BENCHMARKS
-from keel.cli import COMMANDS
+from keel.cli import COMMANDS, demo
 from keel.config import settings
 from keel.library import shelf
 from keel.records import journal
@@ -108,11 +108,12 @@ def test_the_readme_names_every_benchmark_and_storm(name: str) -> None:
     assert f"`{name}`" in README
 
 
-def test_the_readme_leads_to_the_manual_and_its_index_to_every_page() -> None:
-    manual = ROOT / "docs" / "manual"
-    index = (manual / "index.md").read_text()
-    assert "(docs/manual/index.md)" in README
-    assert {page.name for page in manual.glob("*.md") if f"({page.name})" not in index} <= {"index.md"}
+def test_the_readme_leads_to_the_manual() -> None:
+    assert "(docs/manual/index.md)" in README  # tests/test_manual.py holds the index to its pages
+
+
+def test_the_readme_knows_the_birthday_that_opens_a_link_of_the_demo() -> None:
+    assert f"{demo.BORN_ON:%-d %B %Y}" in README
 
 
 def test_the_readme_names_the_wording_and_the_protocols_that_there_are() -> None:

@@ -46,6 +46,8 @@ from keel.records.models import Account, MembershipRow, SiteRow
 PASSWORD = "simulated-clinic"
 SITE, OTHER = "harbour", "hillside"
 ZONE = ZoneInfo("Europe/London")
+BORN_ON = date(1984, 5, 17)
+"""The birthday of everybody here: whoever tries a participant's link has to know it, and no page shows it."""
 STAFF = (
     ("coordinator", "Cora Simulated"),
     ("facilitator", "Finn Simulated"),
@@ -128,6 +130,10 @@ def sign_ins(address: str) -> str:
     rows = Account.objects.order_by("email").values_list("id", "email", "name")
     roles = {m.staff: m.role for m in MembershipRow.objects.all()}
     lines += [f"  {email:<34}{roles.get(id, '').replace('_', ' ')}" for id, email, name in rows]
+    lines.append(
+        "A participant's page: open somebody's course, make a link under Personal link, and follow it in another"
+    )
+    lines.append(f"  browser window. Everybody here was born on {BORN_ON:%-d %B %Y}.")
     return "\n".join(lines)
 
 
@@ -257,12 +263,11 @@ class Life:
         self.visits()
 
     def enquire(self) -> None:
-        born = date(1960 + self.rng.randrange(38), 1 + self.rng.randrange(12), 1 + self.rng.randrange(28))
         opened = screening.open_course(
             site=SITE,
             study=self.story.study,
             name=self.story.name,
-            born_on=born,
+            born_on=BORN_ON,
             phone="+44 20 7946 0000",
             contact_name="A simulated friend",
             contact_phone="+44 20 7946 0001",
