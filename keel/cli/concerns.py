@@ -46,8 +46,7 @@ def _init(path: Path) -> int:
         )
     private, public = make_pair()
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(private.hex() + "\n")
+        _write(path, private)
     except FileExistsError:
         raise refuse(
             "The key was not made", f"{path} is there already", "Keep it: without it no letter can be read"
@@ -57,6 +56,33 @@ def _init(path: Path) -> int:
     print(json.dumps({"public_key": public.hex(), "fingerprint": fingerprint(public)}))
     print(f"The private half is in {path}. There is no other copy; keep one in a safe.", file=sys.stderr)
     return 0
+
+
+def _write(path: Path, private: bytes) -> None:
+    """A new file that only its owner reads; never over one that is there."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(private.hex() + "\n")
+
+
+def open_simulated(path: Path) -> None:
+    """A letter box for the demo, whose lead is invented; the key lies beside the demo's folder, not in it.
+
+    Where nothing may be written there the box stays closed, and its page says so.
+    """
+    from keel.actions.concerns import open_letter_box
+    from keel.actions.now import now
+    from keel.domain.access import SYSTEM
+    from keel.domain.sealed_box import make_pair
+    from keel.queries.concerns import letter_box
+
+    if letter_box(by=SYSTEM) is None:
+        private, public = make_pair()
+        try:
+            path.unlink(missing_ok=True)
+            _write(path, private)
+        except OSError:
+            return
+        open_letter_box(public=public, lead="Dr Outside (simulated), 020 7946 0999", by=SYSTEM, at=now())
 
 
 def _open(public_key: str, lead: str) -> int:

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 
 from keel.actions import (
+    adverse_events,
     assessment,
     cohort,
     dosing,
@@ -644,9 +645,30 @@ class Life:
             if ask.when == "after_effects":
                 self.fill_in(visit, ask.instrument, ask.of)
         self.at(60)
+        self.events(visit)
         for item in self.protocol.release.items:
             dosing.sign_release_item(**given, item=item.id, by=second, at=self.at(1))
         dosing.release(**given, by=first, at=self.at(5))
+
+    def events(self, visit: Visit) -> None:
+        """What was noticed on the day, as people notice it: most of it passes, some of it is pleasant."""
+        rng = random.Random(f"{self.story.name}, {visit.id}")  # its own: the other stories stay as they were
+        began = self.at(5) - timedelta(minutes=rng.randrange(60, 240))
+        term, valence, grade = rng.choice(
+            (
+                ("Headache", "unpleasant", 1),
+                ("Nausea", "unpleasant", 1),
+                ("Anxiety", "mixed", 2),
+                ("Crying", "pleasant", 1),
+            )
+        )
+        event = {
+            "term": term, "valence": valence, "grade": grade, "serious": [], "began_at": began.isoformat(),
+            "ended_at": (began + timedelta(minutes=50)).isoformat(), "outcome": "resolved", "action": "watched",
+        }  # fmt: skip
+        adverse_events.report_adverse_event(
+            course=self.course, event=event, by=self.clinic.staff["facilitator"][0], at=self.at(5)
+        )
 
     # -- what goes wrong --
 

@@ -119,9 +119,11 @@ def demo(argv: list[str]) -> int:
             file.unlink()
     _django()
     _migrate()
+    from keel.cli.concerns import open_simulated
     from keel.cli.demo import fill, sign_ins
 
     fill(say=lambda text: print(text, file=sys.stderr, flush=True))
+    open_simulated(home.with_name(f"{home.name}-safeguarding-lead.key"))
     print(sign_ins(f"http://127.0.0.1:{given.port}"), file=sys.stderr, flush=True)
     if not given.no_open and sys.stdout.isatty():
         import threading

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from keel.domain import access
 from keel.domain.adverse_event import CALLED, DISCLOSED_TO
-from keel.domain.events import Actor
+from keel.domain.events import Actor, parse_instant
 from keel.library import alert_files
 from keel.outcomes.safety_report import (
     SMALLEST_CELL,
@@ -30,7 +31,16 @@ from keel.queries.course import Strip, see
 from keel.queries.course import zone as zone_of
 from keel.queries.door import query
 from keel.records import vault
-from keel.records.models import AdverseEventRow, AlertRow, CourseRow, DeviationRow, DoseRow, FindingRow, StudyRow
+from keel.records.models import (
+    AdverseEventRow,
+    AlertRow,
+    CourseRow,
+    DeviationRow,
+    DoseRow,
+    EventRow,
+    FindingRow,
+    StudyRow,
+)
 
 _WORSE = ("stop", "unknown", "caution")
 _PRESSING = ("stop", "due", "caution", "unknown")
@@ -47,6 +57,7 @@ class Override:
     now: str
     by: str
     because: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -263,21 +274,30 @@ def _deviations(courses: Mapping[str, CourseRow]) -> tuple[Deviation, ...]:
 
 
 def _overrides(courses: Mapping[str, CourseRow]) -> tuple[Override, ...]:
-    rows = list(
-        FindingRow.objects.filter(course__in=list(courses)).exclude(overridden_by="").order_by("rule", "course")
-    )
-    names = account.names({row.overridden_by for row in rows})
-    return tuple(
-        Override(
-            row.course,
-            courses[row.course].code,
-            row.rule,
-            str((row.overridden_because or {}).get("finding", "")),
-            row.finding,
-            names.get(row.overridden_by, ""),
-            vault.opener(courses[row.course].participant)(row.overridden_because) if row.overridden_because else "",
+    """Every override that was ever made, the newest first: a later judgement takes none of them off the list."""
+    made = list(
+        EventRow.objects.filter(kind="finding_overridden", stream__in=[f"course:{id}" for id in courses]).order_by(
+            "-seq"
         )
-        for row in rows
+    )
+    stands = {row.id: row.finding for row in FindingRow.objects.filter(course__in=list(courses))}
+    names = account.names({json.loads(event.by)["actor"] for event in made})
+    return tuple(_override(event, courses, stands, names) for event in made)
+
+
+def _override(
+    event: EventRow, courses: Mapping[str, CourseRow], stands: Mapping[str, str], names: Mapping[str, str]
+) -> Override:
+    course, payload = event.stream.partition(":")[2], json.loads(event.payload)
+    return Override(
+        course,
+        courses[course].code,
+        payload["rule"],
+        payload["finding"],
+        stands.get(f"{course}/{payload['rule']}", "not judged"),
+        names.get(json.loads(event.by)["actor"], ""),
+        vault.opener(courses[course].participant)(payload["reason"]),
+        parse_instant(event.recorded_at),
     )
 
 

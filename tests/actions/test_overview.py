@@ -82,6 +82,7 @@ def test_everything_that_departed_is_listed(clinic: Clinic, course: str) -> None
     screening.record_facts(**given, facts=CLEAR_FACTS, by=by)
     rule = state_of(course).standing_stops[0]["rule"]
     screening.override_finding(**given, rule=rule, reason="Decided at the bedside", by=by)
+    screening.record_facts(**given, facts={"weight_kg": 70}, by=by)  # judged anew: the override stays on the list
     alerts.raise_alert(**given, level="urgent", why="Something", by=by)
     raised = next(iter(state_of(course).alerts))
     with pytest.raises(Refused, match="in no arm yet"):
