@@ -18,7 +18,7 @@ from keel.domain.events import Actor, new_id
 from keel.domain.session import MOMENTS, ROOM_ITEMS, after
 from keel.domain.visit import arm_of, check_visit, readiness
 from keel.domain.vitals import PLAUSIBLE, check_vitals
-from keel.domain.watch import blocks, supplemental_blocks
+from keel.domain.watch import Crossing, Taken, blocks, crossings, supplemental_blocks
 from keel.library import shelf
 from keel.library.formulary_files import formulary
 from keel.queries.dosing import company_missing, release_reasons, taken
@@ -396,7 +396,10 @@ def record_vitals(
     occurred_at: datetime | None = None,
     id: str | None = None,
 ) -> Recorded:
-    """Record one set of vital signs; what cannot be a reading is refused."""
+    """Record one set of vital signs; what cannot be a reading is refused.
+
+    A limit whose consequence is the physician or an emergency raises an alert as it begins to stand, once.
+    """
     found = check_vitals(
         {
             "systolic_mmhg": systolic_mmhg,
@@ -410,9 +413,24 @@ def record_vitals(
         if writing.answer:
             return writing.recorded()
         when = moment(occurred_at, at)
-        _day(state, visit, when)
+        day, before = _day(state, visit, when), taken(course, visit)
         writing.append("vitals_recorded", {"visit": visit, **found}, by=by, at=at, occurred_at=when, id=id)
+        for crossed in _newly_grave(state, day, before, Taken(when, found)):
+            source = {"kind": "vitals", "visit": visit, "threshold": crossed.threshold.id}
+            why = f"{crossed.says} on the dosing day. {crossed.threshold.because}"
+            raise_in(writing, site=state.site, level="urgent", why=why, source=source, by=by, at=at)
         return writing.recorded()
+
+
+def _newly_grave(state: Course, day: DosingDay, before: Sequence[Taken], new: Taken) -> list[Crossing]:
+    """The limits that call for the physician or for help and did not stand before this reading."""
+    vitals = protocol_of(state).vitals
+    if vitals is None:
+        return []
+    limits = [t for t in vitals.thresholds if t.does in ("call_physician", "emergency")]
+    stood = {c.threshold.id for c in crossings(limits, before, dosed=bool(day.doses)) if c.stands}
+    now = crossings(limits, [*before, new], dosed=bool(day.doses))
+    return [c for c in now if c.stands and c.threshold.id not in stood]
 
 
 @action("note_moment")

@@ -185,6 +185,24 @@ def test_a_supplemental_dose_needs_its_window_and_fresh_readings(mdma: Day) -> N
     assert len(state_of(course).days[mdma.visit].doses) == 2
 
 
+def test_a_limit_that_calls_the_physician_raises_one_alert_and_a_single_peak_none(mdma: Day) -> None:
+    (course,) = mdma.courses
+    dose(mdma, course)
+
+    def alerts() -> list[str]:
+        return list(AlertRow.objects.filter(course=course, level="urgent").values_list("why", flat=True))
+
+    vitals(mdma, course, systolic=166)
+    assert alerts() == []
+    vitals(mdma, course, systolic=184)
+    vitals(mdma, course, systolic=186)
+    (why,) = alerts()
+    assert why.startswith("Systolic 184 mmHg")
+    vitals(mdma, course, systolic=150)
+    vitals(mdma, course, systolic=185)
+    assert len(alerts()) == 2  # it had come down in between
+
+
 # ---- release, stop, transfer ------------------------------------------------------------------------------
 
 
