@@ -21,13 +21,14 @@ from django.test import Client
 from keel.actions import screening
 from keel.cli import main
 from keel.cli.demo import SITE, fill
-from keel.domain.errors import Refused
+from keel.domain.errors import Refused, refuse
 from keel.domain.events import Actor
 from keel.domain.report import Report
 from keel.outcomes.proportions import share
 from keel.queries import insight
 from keel.records import journal
 from keel.records.models import Account, EventRow, MembershipRow
+from keel.web.insight.folder import report_folder
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
@@ -293,6 +294,19 @@ def test_the_folder_makes_its_numbers_again(house: SimpleNamespace, tmp_path: Pa
 def _bare() -> dict[str, str]:
     """An environment without a database or a server."""
     return {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def test_a_machine_that_cannot_make_paper_still_gives_the_folder(
+    house: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(*given: Any, **more: Any) -> bytes:
+        raise refuse("The paper was not made", "this machine has no Pango")
+
+    monkeypatch.setattr("keel.web.layout.paper.as_pdf", without)
+    files = report_folder(told("consort", house))
+    assert "report.pdf" not in files
+    assert b"no Pango" in files["WITHOUT-PDF.txt"]
+    assert json.loads(files["numbers.json"])["numbers"]["opened"] > 0
 
 
 def test_the_folder_of_who_may_not_see_rows_has_none(house: SimpleNamespace) -> None:

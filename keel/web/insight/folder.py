@@ -14,6 +14,7 @@ import polars as pl
 from django.conf import settings
 from django.template.loader import render_to_string
 
+from keel.domain.errors import Refused
 from keel.outcomes.report_answer import Table
 from keel.queries.insight import Dataset, ReportPage
 from keel.web.insight.figures import drawn
@@ -72,7 +73,11 @@ def report_folder(page: ReportPage) -> dict[str, bytes]:
     if page.data:
         found |= data_files(page.data)
         found["reproduce.py"] = REPRODUCE.encode()
-    found["report.pdf"] = as_pdf(page)
+    try:
+        found["report.pdf"] = as_pdf(page)
+    except Refused as refused:
+        # The numbers do not need paper: the folder is whole without it, and says what is lacking.
+        found["WITHOUT-PDF.txt"] = f"{refused}\n".encode()
     return found
 
 
