@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from keel.domain import access
 from keel.domain import alert as ladders
@@ -57,6 +58,7 @@ class Alert:
     done: tuple[Done, ...]
     may: tuple[str, ...]
     response: str
+    about_event: bool = False
 
     @property
     def unanswered(self) -> bool:
@@ -71,6 +73,7 @@ class Inbox:
     closed: tuple[Alert, ...]
     streams: tuple[str, ...]
     after: str
+    zone: ZoneInfo
 
 
 @query("see_alerts")
@@ -81,7 +84,12 @@ def inbox(*, by: Actor, at: datetime) -> Inbox:
     live = sorted(rows.filter(state__in=OPEN), key=_pressing)
     closed = rows.filter(state="closed", moved_at__gte=at - timedelta(days=KEPT_DAYS)).order_by("-moved_at")
     shown = _shown([*live, *closed], by, at)
-    return Inbox(shown[: len(live)], shown[len(live) :], (f"alerts:{by.site}",), str(after))
+    return Inbox(shown[: len(live)], shown[len(live) :], (f"alerts:{by.site}",), str(after), _zone(by.site))
+
+
+def _zone(site: str) -> ZoneInfo:
+    row = SiteRow.objects.filter(id=site).first()
+    return ZoneInfo(row.timezone if row else "UTC")
 
 
 @query("see_alerts")
@@ -147,6 +155,7 @@ def _alert(
         ),
         may=tuple(to for to in MOVES[row.state] if access.may(by, _ROW[to])),
         response=row.source.get("response", ""),
+        about_event=row.source.get("kind") in ("adverse_event", "rescue"),
     )
 
 

@@ -101,6 +101,8 @@ def test_who_may_report_and_who_may_not(clinic: Clinic, course: str) -> None:
 def test_a_serious_event_calls_at_once_and_its_clocks_wait_for_the_judgement(clinic: Clinic, course: str) -> None:
     first = report(clinic, course, term="Seizure", grade=4, serious=["life_threatening"])
     assert AlertRow.objects.get().level == "urgent"
+    inbox = desk(clinic, "physician").get("/alerts/").content.decode()
+    assert f"/course/{course}/adverse-events/" in inbox and "Seizure" in inbox
     (line,) = lines(clinic, course)
     assert [r.clock for r in line.reports] == ["ethics_committee"]  # Great Britain: no other regime is on the shelf
     assert "expectedness" in line.reports[0].says and "relatedness" in line.reports[0].says

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 
 from keel.actions import safety as act
 from keel.domain.errors import Refused
@@ -46,7 +47,8 @@ def inbox(request: HttpRequest, *, by: Actor, at: datetime) -> HttpResponse:
         "given": request.POST,
         "as_of": at,
     }
-    return render(request, "safety/inbox.html", known, status=status)
+    with timezone.override(found.zone):  # the times of the clinic, not of the server
+        return render(request, "safety/inbox.html", known, status=status)
 
 
 def _move(request: HttpRequest, by: Actor, at: datetime) -> None:
