@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.test import Client
 
+from keel.actions import dosing, study, team
+from keel.domain.access import SYSTEM
 from keel.domain.events import Actor, new_id
 from keel.queries import definitions
 from keel.queries import dosing as days
 from keel.records import journal
-from keel.records.models import CourseRow, DayRow, DoseRow, MomentRow, VitalsRow
+from keel.records.models import Account, MomentRow, VitalsRow
 from tests.clinic import Clinic
 from tests.dosing_days import Day, dose, lately, opened, ready, state_of
 
@@ -20,8 +22,6 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 
 def client_of(actor: Actor) -> Client:
-    from keel.records.models import Account
-
     client = Client()
     client.force_login(Account.objects.get(id=actor.id), backend="allauth.account.auth_backends.AuthenticationBackend")
     session = client.session
@@ -88,8 +88,6 @@ def test_one_tap_vitals_note_phase_and_correction(day: Day) -> None:
 
 def give(day: Day, course: str) -> None:
     """Given by events: whom the protocol wants in the room is tested elsewhere."""
-    from keel.domain.access import SYSTEM
-
     with journal.writing(f"course:{course}") as writing:
         said = {"visit": day.visit, "substance": "psilocybin-anhydrous", "amount": 20, "unit": "mg_per_70kg",
                 "given_mg": 20.4, "arithmetic": "", "lot": "S1", "supplemental": False, "confirmed_by": day.second.id}  # fmt: skip
@@ -175,9 +173,6 @@ def test_nobody_else_sees_it(day: Day, clinic: Clinic) -> None:
 
 
 def test_a_page_of_one_person_never_shows_another(clinic: Clinic) -> None:
-    assert DayRow.objects.count() == DoseRow.objects.count() == CourseRow.objects.count() == 0
-    from tests.clinic import open_clinic  # noqa: F401 - the cohort below has a study of its own
-
     cohort = cohort_day(clinic)
     client = client_of(cohort.first)
     page = client.get(f"/session/{cohort.session}/").content.decode()
@@ -189,9 +184,6 @@ def test_a_page_of_one_person_never_shows_another(clinic: Clinic) -> None:
 
 
 def cohort_day(clinic: Clinic) -> Day:
-    from keel.actions import study
-    from keel.domain.access import SYSTEM
-
     study.open_study(
         study="together", title="Simulated cohort", protocol="agrawal-2024", sites=["north"],
         documents=["treatment-psilocybin"], by=SYSTEM, at=clinic.at,
@@ -206,9 +198,6 @@ def cohort_day(clinic: Clinic) -> Day:
 
 def test_dose_helper_gives_a_dose_of_davis(clinic: Clinic) -> None:
     """Two facilitators in the room: everything the gate asks for is there."""
-    from keel.actions import dosing, team
-    from keel.domain.access import SYSTEM
-
     protocol = definitions.protocol("davis-2021", 1)
     day = opened(clinic, protocol=protocol, study="mood", visit="session-1", arm="immediate")
     other = team.admit(email="second@north.example", name="Second", password="simulated-clinic", by=SYSTEM, at=day.at)
