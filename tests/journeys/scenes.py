@@ -92,3 +92,35 @@ def record() -> dict[str, Any]:
         "events": found.events,
         "courses": list(CourseRow.objects.order_by("code").values("code", "phase", "ended", "arm")),
     }
+
+
+def pages() -> dict[str, Any]:
+    """Every page that can be read, with somebody who may read it: from the URL table, so that none is forgotten."""
+    from keel.domain import access
+    from tests.web.test_access import OPEN, address, doors, small_world
+
+    at = small_world()
+    found: list[tuple[str, str, str]] = [("account_login", "nobody", "/account/login/"), ("link_over", "nobody", "/link-over")]
+    order = ("physician", "coordinator", "facilitator", "supervisor", "investigator", "data_manager", "rater")
+    for pattern in doors():
+        view = pattern.callback
+        if "GET" not in view.methods or pattern.name in OPEN or pattern.name in NO_PAGE:
+            continue
+        roles = access.TABLE[view.door].roles
+        role = "participant" if view.open_to_links else next(r for r in order if r in roles)
+        found.append((pattern.name, role, address(pattern, at.values)))
+    return {
+        "pages": found,
+        "emails": {role: account.email for role, account in at.here.items()},
+        "link": at.link,
+        "born": at.born,
+    }
+
+
+NO_PAGE = {
+    "home": "leads on to the first page",
+    "consent_paper": "a PDF",
+    "my_consent_paper": "a PDF",
+    "board_tail": "a ticket for the live stream",
+    "worker": "code",
+}
