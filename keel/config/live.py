@@ -8,14 +8,14 @@ for its listeners together, and each listener resumes at its own `Last-Event-ID`
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs
-
-from a2wsgi import WSGIMiddleware
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "keel.config.settings")
 
@@ -138,14 +138,98 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-_pages = WSGIMiddleware(pages, workers=int(os.environ.get("KEEL_THREADS", "4")))
+# ---- pages ------------------------------------------------------------------------------------------
+
+LARGEST_BODY_BYTES = 20_000_000
+_workers = ThreadPoolExecutor(int(os.environ.get("KEEL_THREADS", "4")), "keel-page")
+
+
+async def page(scope: Scope, receive: Receive, send: Send) -> None:
+    """One request to Django and its answer, both held whole.
+
+    A thread works only between them: it never waits for a slow line, and a reader who goes away in the middle
+    of either leaves nothing behind. (A bridge that streams had every thread hang after a few such readers.)
+    """
+    body = await _whole_body(receive)
+    if body is None:
+        return
+    if len(body) > LARGEST_BODY_BYTES:
+        await send({"type": "http.response.start", "status": 413, "headers": [(b"content-type", b"text/plain")]})
+        await send({"type": "http.response.body", "body": b"The request is larger than any form of Keel."})
+        return
+    loop = asyncio.get_running_loop()
+    status, headers, content = await loop.run_in_executor(_workers, _ask, _environ(scope, body))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def _whole_body(receive: Receive) -> bytes | None:
+    """The body of a request; None when the sender went away before its end. Stops reading past the limit."""
+    parts, size = [], 0
+    while size <= LARGEST_BODY_BYTES:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if not message.get("more_body"):
+            break
+    return b"".join(parts)
+
+
+def _environ(scope: Scope, body: bytes) -> dict[str, Any]:
+    """A request as WSGI has it (PEP 3333)."""
+    host, port = scope.get("server") or ("localhost", 80)
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": scope["path"].encode().decode("latin1"),
+        "QUERY_STRING": scope["query_string"].decode("latin1"),
+        "SERVER_NAME": host,
+        "SERVER_PORT": str(port),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "REMOTE_ADDR": (scope.get("client") or ("",))[0],
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.get("scheme", "http"),
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin1").upper().replace("-", "_"), raw_value.decode("latin1")
+        if name == "CONTENT_LENGTH" or b"_" in raw_name:  # the first is known; the second could pass for another header
+            continue
+        key = name if name == "CONTENT_TYPE" else f"HTTP_{name}"
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    return environ
+
+
+def _ask(environ: dict[str, Any]) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Django's answer: status, headers, content."""
+    told: dict[str, Any] = {}
+
+    def start(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Callable[[bytes], object]:
+        told["status"] = int(status.split(" ", 1)[0])
+        told["headers"] = [(name.lower().encode("latin1"), value.strip().encode("latin1")) for name, value in headers]
+        return lambda data: None
+
+    parts = pages(environ, start)
+    try:
+        content = b"".join(parts)
+    finally:
+        if hasattr(parts, "close"):
+            parts.close()
+    return told["status"], told["headers"], content
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http" and scope["path"] == "/live":
         await live(scope, receive, send)
     elif scope["type"] == "http":
-        await _pages(scope, receive, send)  # type: ignore[arg-type]
+        await page(scope, receive, send)
     elif scope["type"] == "lifespan":
         while (message := await receive())["type"] != "lifespan.shutdown":
             if message["type"] == "lifespan.startup":

@@ -120,7 +120,7 @@ class House:
         context = browser.new_context(
             base_url=self.url, viewport={"width": width, "height": height}, has_touch=width < 600, **more
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         return context.new_page()
 
     def sign_in(self, page: Any, email: str, password: str = "simulated-clinic") -> None:

@@ -97,10 +97,13 @@ def record() -> dict[str, Any]:
 def pages() -> dict[str, Any]:
     """Every page that can be read, with somebody who may read it: from the URL table, so that none is forgotten."""
     from keel.domain import access
-    from tests.web.test_access import OPEN, address, doors, small_world
+    from tests.world import OPEN, address, doors, small_world
 
     at = small_world()
-    found: list[tuple[str, str, str]] = [("account_login", "nobody", "/account/login/"), ("link_over", "nobody", "/link-over")]
+    found: list[tuple[str, str, str]] = [
+        ("account_login", "nobody", "/account/login/"),
+        ("link_over", "nobody", "/link-over"),
+    ]
     order = ("physician", "coordinator", "facilitator", "supervisor", "investigator", "data_manager", "rater")
     for pattern in doors():
         view = pattern.callback

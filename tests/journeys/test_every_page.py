@@ -26,7 +26,6 @@ def weighed(page: Any, url: str) -> tuple[int, int]:
     page.on("requestfinished", lambda request: bodies.append(request.sizes()["responseBodySize"]))
     answer = page.goto(url)
     page.wait_for_load_state("load")
-    page.remove_listener("requestfinished", page.listeners("requestfinished")[0]) if hasattr(page, "listeners") else None
     return answer.status, sum(bodies)
 
 
