@@ -111,7 +111,9 @@ def pages() -> dict[str, Any]:
             continue
         roles = access.TABLE[view.door].roles
         role = "participant" if view.open_to_links else next(r for r in order if r in roles)
-        found.append((pattern.name, role, address(pattern, at.values)))
+        url = address(pattern, at.values)
+        if not url.endswith((".zip", ".pdf", ".csv", ".json")):
+            found.append((pattern.name, role, url))
     return {
         "pages": found,
         "emails": {role: account.email for role, account in at.here.items()},
