@@ -33,7 +33,7 @@ def photograph(page: Any) -> bytes:
 
 def test_the_caseload_of_the_simulated_clinic_fits_a_desk(house: House, browser: Any) -> None:
     # Photographed whole when it is kept; a few people are enough to see that the page stands.
-    assert house.make("keel.cli.demo:fill", **({} if WRITE else {"people": 4, "groups": False}))
+    assert house.make("keel.cli.demo:fill", **({} if WRITE else {"people": 2, "groups": False}))
     page = house.page(browser, width=1440, height=900, color_scheme="light")
     page.set_default_timeout(60_000)  # a whole clinic was just written beside it
     house.sign_in(page, "coordinator@harbour.example")
