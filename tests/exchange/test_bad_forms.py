@@ -231,6 +231,23 @@ def test_a_bad_spreadsheet(data: bytes, where: str, what: str) -> None:
     assert any(reason.startswith(where) and what in reason for reason in refused(report)), refused(report)
 
 
+def test_capitals_and_empty_rows_are_no_fault() -> None:
+    choices = ("List Name", "Name", "Label"), [{"List Name": "l", "Name": "0", "Label": "zero"}]
+    empty: list[Row] = [{}] * 3000
+    survey = ("Type", "Name", "Label"), [*empty, {"Type": "select_one l", "Name": "a", "Label": "A"}, *empty]
+    report = xlsform.imported(workbook.written({"SURVEY": survey, "Choices": choices}), "x.xlsx", {})
+    assert report.ok and report.fields == 1
+
+
+def test_choices_that_depend_on_an_answer_may_stand_twice() -> None:
+    twice = [{"list_name": "l", "name": "king", "label": "King"}] * 2
+    columns = ("type", "name", "label", "choice_filter")
+    rows = [question("a", choice_filter="state=${b}")]
+    sheets = {"survey": (columns, rows), "choices": (("list_name", "name", "label"), twice)}
+    report = xlsform.imported(workbook.written(sheets), "x.xlsx", {})
+    assert report.ok and any(finding.kind == "kept" for finding in report.findings)
+
+
 def bomb(size_mb: int) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(a_sheet(question("a")))) as good, zipfile.ZipFile(out, "w", 8) as bad:

@@ -43,7 +43,7 @@ _PLAIN = frozenset(
     ("text", "note", "date", "time", "datetime", "geopoint", "geotrace", "geoshape", "image", "audio", "video", "file",
      "barcode", "acknowledge", "hidden", "rank", "xml-external", "csv-external", "start", "end", "today", "deviceid",
      "phonenumber", "username", "email", "simserial", "subscriberid", "audit", "background-audio", "start-geopoint",
-     "select_one_from_file", "select_multiple_from_file", "select_one_external", "select_one_geojson", "dateTime")
+     "phone", "osm", "select_one_from_file", "select_multiple_from_file", "select_one_external", "select_one_geojson", "dateTime")
 )  # fmt: skip
 _SHAPES = frozenset(("begin_group", "end_group", "begin_repeat", "end_repeat"))
 _READ = frozenset(("select_one", "select_multiple", "integer", "decimal", "range", "calculate"))
@@ -200,7 +200,7 @@ def _read(sheets: Mapping[str, list[workbook.Row]], file: str) -> Iterator[Drawn
     lists: dict[str, list[tuple[int, dict[str, str]]]] = {}
     for number, row in sheets.get("choices", []):
         cells = dict(row)
-        lists.setdefault(cells.pop("list_name", cells.pop("list name", "")), []).append((number, cells))
+        lists.setdefault(cells.pop("list_name", ""), []).append((number, cells))
     used: set[str] = set()
     read = list(_drawn_rows(survey, lists, used))
     beside = {
@@ -284,6 +284,8 @@ def _with_answers(base: Drawn, kind: str, listed: str, lists: Mapping[str, Any])
     if kind.startswith("select"):
         rows = lists[listed]
         codes = [row.get("name", row.get("value", "")) for _, row in rows]
+        if cells.get("choice_filter") and len(set(codes)) < len(codes):
+            return without_place(base, "Its choices depend on another answer (choice_filter): kept, not scored here")
         for (number, _), code in zip(rows, codes, strict=True):
             if not code or codes.count(code) > 1:
                 what = f"Choice {code!r} of {listed} stands twice" if code else f"A choice of {listed} has no name"

@@ -18,6 +18,14 @@ STEEPEST = 200
 MOST_PARTS = 500
 MOST_ROWS = 60_000
 MOST_COLUMNS = 400
+LONGEST_GAP = 5_000
+
+# Sheets and columns that are known in any case of letters, by the name that is used here.
+_KNOWN = {name: name for name in (
+    "survey", "choices", "settings", "type", "name", "label", "hint", "relevant", "constraint", "constraint_message",
+    "calculation", "required", "appearance", "parameters", "default", "list_name", "choice_filter", "form_title",
+    "form_id", "version",
+)} | {"list name": "list_name", "relevance": "relevant"}  # fmt: skip
 
 Row = tuple[int, dict[str, str]]
 
@@ -28,7 +36,9 @@ def read(data: bytes, file: str) -> dict[str, list[Row]]:
     _check(data, file)
     try:
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-        return {sheet.title: list(_rows(sheet, file)) for sheet in book.worksheets}
+        return {
+            _KNOWN.get(sheet.title.strip().lower(), sheet.title): list(_rows(sheet, file)) for sheet in book.worksheets
+        }
     except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, OSError, SyntaxError) as error:
         why = str(error).split("\n")[0][:200] or "a part of it is broken"
         raise refuse(f"{file} was not read", why, "Save it as .xlsx again", where=file) from None
@@ -79,12 +89,20 @@ def _too_much(file: str, why: str) -> Exception:
 
 def _rows(sheet: openpyxl.worksheet.worksheet.Worksheet, file: str) -> Iterator[Row]:
     header: list[str] = []
+    full = empty = 0
     for number, cells in enumerate(sheet.iter_rows(values_only=True, max_col=MOST_COLUMNS), 1):
-        if number > MOST_ROWS:
+        # Spreadsheet programs leave a million empty rows behind: a long run of them is the end.
+        if not any(cell not in (None, "") for cell in cells):
+            empty += 1
+            if empty > LONGEST_GAP:
+                return
+            continue
+        full, empty = full + 1, 0
+        if full > MOST_ROWS:
             raise _too_much(file, f"sheet {sheet.title} has more than {MOST_ROWS} rows")
         row = [_text(cell) for cell in cells]
         if not header:
-            header = [cell.strip() for cell in row]
+            header = [_KNOWN.get(cell.strip().lower(), cell.strip()) for cell in row]
             continue
         named = {name: cell for name, cell in zip(header, row, strict=False) if name and cell}
         if named:
