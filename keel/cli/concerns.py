@@ -113,14 +113,14 @@ def _read(path: Path, export: str | None) -> int:
             raise ValueError
     except (OSError, ValueError, UnicodeDecodeError):
         raise refuse("Nothing was read", f"{path} holds no private key", "Name the file that `init` wrote") from None
-    items = readable = 0
+    letters = covers = others = 0
     for number, kept_at, box in _of_file(export) if export else _of_database():
         said = open_box(box, private)
-        items, readable = items + 1, readable + (said is not None)
+        others, covers, letters = others + (said is None), covers + (said == {}), letters + bool(said)
         if said:
             print(json.dumps({"number": number, "kept_at": kept_at, **said}, ensure_ascii=False))
-    print(f"{items} sealed items, {readable} of them for this key; the others are covers.", file=sys.stderr)
-    if items and not readable:
+    print(f"{letters} letters, {covers} covers, {others} items sealed for another key.", file=sys.stderr)
+    if others and not letters + covers:
         raise refuse(
             "Nothing was read", "no item was sealed for this key", "Use the key that the page's fingerprint names"
         )
