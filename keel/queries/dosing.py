@@ -434,6 +434,12 @@ def _session(session: str, by: Actor) -> SessionRow:
 
 
 @query("see_session")
+def check_session(*, session: str, by: Actor) -> None:
+    """Refused, as if it were not there, for a session of another site."""
+    _session(session, by)
+
+
+@query("see_session")
 def visit_in(*, session: str, course: str, by: Actor) -> str:
     """The visit that a person has in a session; refused for somebody who is not in it."""
     _session(session, by)

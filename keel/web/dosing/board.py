@@ -137,6 +137,7 @@ def _time_on(text: str, shown: Board) -> datetime:
 @page("see_session", methods=("POST",))
 def write(request: HttpRequest, *, by: Actor, at: datetime, session: str) -> HttpResponse:
     """One entry of a device's outbox: 200 `{status, id}` once it stands, however often it is sent; 409 with reasons."""
+    days.check_session(session=session, by=by)  # whose it is comes before what it says
     sent = _read(request)
     off = _clock_off(request, at)
     entry = Entry(
