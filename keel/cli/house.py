@@ -63,8 +63,11 @@ def serve(argv: list[str]) -> int:
 
 def _serve(host: str, port: int) -> int:
     import uvicorn
+    from django.urls import get_resolver
 
     from keel.config.clock import Clock
+
+    _ = get_resolver().url_patterns  # every page is loaded before anybody is told that the server is ready
 
     config = uvicorn.Config(
         "keel.config.live:application",

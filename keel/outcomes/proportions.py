@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from keel.domain.errors import refuse
 from keel.outcomes.columns import FloatArray
@@ -63,15 +63,15 @@ def share(events: int, n: int, *, interval: str = "wilson", level: float = 0.95,
         low, high = _wilson(events, n, level)
     elif interval == "exact":
         tail = (1 - level) / 2
-        low = float(stats.beta.ppf(tail, events, n - events + 1)) if events else 0.0
-        high = float(stats.beta.ppf(1 - tail, events + 1, n - events)) if events < n else 1.0
+        low = float(special.betaincinv(events, n - events + 1, tail)) if events else 0.0
+        high = float(special.betaincinv(events + 1, n - events, 1 - tail)) if events < n else 1.0
     else:
         raise refuse(f"There is no interval {interval!r}", "it is not known", "Known: wilson, exact")
     return Share(events, n, events / n, low, high, interval, level, unknown)
 
 
 def _wilson(events: int, n: int, level: float) -> tuple[float, float]:
-    z, p = float(stats.norm.ppf((1 + level) / 2)), events / n
+    z, p = float(special.ndtri((1 + level) / 2)), events / n
     centre, half = p + z**2 / (2 * n), z * float(np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)))
     low, high = (centre - half) / (1 + z**2 / n), (centre + half) / (1 + z**2 / n)
     # Exact at the ends, where rounding would leave a hair beside 0 or 1.
@@ -92,7 +92,7 @@ def difference(
     gap = first.estimate - second.estimate
     if interval == "wald":
         variance = sum(s.estimate * (1 - s.estimate) / s.n for s in (first, second))
-        below = above = float(stats.norm.ppf((1 + level) / 2)) * float(np.sqrt(variance))
+        below = above = float(special.ndtri((1 + level) / 2)) * float(np.sqrt(variance))
     elif interval == "newcombe":
         below = float(np.hypot(first.estimate - first.ci_low, second.ci_high - second.estimate))
         above = float(np.hypot(first.ci_high - first.estimate, second.estimate - second.ci_low))
@@ -149,6 +149,6 @@ def reliable_change(
             "Give a reliability from 0 to below 1, and an SD above 0",
             where="reliability",
         )
-    bound = float(stats.norm.ppf((1 + level) / 2)) * sd * float(np.sqrt(2 * (1 - reliability)))
+    bound = float(special.ndtri((1 + level) / 2)) * sd * float(np.sqrt(2 * (1 - reliability)))
     change = value - baseline
     return np.where(np.isnan(change), np.nan, np.sign(change) * (np.abs(change) > bound))

@@ -27,7 +27,6 @@ from keel.domain.report import Report
 from keel.library import report_files, shelf
 from keel.outcomes import dataset
 from keel.outcomes.dataset import Plan
-from keel.outcomes.report import compute
 from keel.outcomes.report_answer import Answer, Judged, Sight, Study
 from keel.queries import definitions, journal_table
 from keel.queries.door import query
@@ -149,6 +148,9 @@ def report(*, study: str, report: str, by: Actor, place: str = "") -> ReportPage
     # A role that may not see arms has no row of see_insight; the dataset is built without them all the same.
     data = _dataset(study, by, _place(place), blinded=not access.may(by, "see_arm"))
     sight = Sight(rows=access.may(by, "see_insight_rows"), least=settings.SMALLEST_CELL)
+    # Only when a report is asked for: the statistics take longer to load than the rest of the server.
+    from keel.outcomes.report import compute
+
     answer = compute(definition, data.study, data.rows, data.people, sight)
     return ReportPage(
         report=definition,
