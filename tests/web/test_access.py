@@ -73,7 +73,9 @@ def test_every_page_lets_in_whom_the_table_lets_in_and_nobody_else() -> None:
             elif role not in allowed:
                 assert status == 403, f"{role} of the other site at {url}: {status}"
             elif about_course:
-                assert status == 404, f"{role} of the other site at {url}: {status}"
+                # An empty message may be refused for its form before anything is looked up: that tells nothing either.
+                expected = {404} if "GET" in view.methods else {404, 409}
+                assert status in expected, f"{role} of the other site at {url}: {status}"
             for private in at.private:
                 assert private not in text, f"{role} of the other site reads {private} at {url}"
         status, _ = ask(Client(), view, url)
