@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -379,7 +379,14 @@ def _lines(
     for row in fitting:
         action = row.action_in(service)
         if action not in ("exclude", "taper", "hold"):
-            continue
+            # The matrix would let it go on, and the protocol itself asks for a washout of its class: that one counts.
+            named = next((c for c in (medicine.id, *sorted(medicine.classes)) if c in protocol_days), None)
+            if named is None:
+                continue
+            row, action = (
+                replace(row, action="taper", medicine_class=named, washout_days=None, hold_hours=None),
+                "taper",
+            )
         at = standing(medication, medicine, row, on, protocol_days)
         days = at.washout.days if at.washout else None
         if at.state == "open":

@@ -73,6 +73,20 @@ def test_the_longest_washout_is_the_day(clinic: Clinic, course: str) -> None:
     assert {row.state for row in page.rows} == {"washing_out"}
 
 
+def test_the_protocol_s_own_washout_counts_where_the_matrix_would_let_it_go_on(clinic: Clinic, course: str) -> None:
+    takes(clinic, course, {"name": "Wellbutrin"})
+    page = seen(clinic, course)
+    assert page.earliest_on is None and page.rows[0].state == "taking"
+    takes(clinic, course, {"name": "Wellbutrin", "stopped_on": (clinic.today - timedelta(days=4)).isoformat()})
+    page = seen(clinic, course)
+    assert (page.rows[0].washout_days, page.earliest_on) == (14, clinic.today + timedelta(days=10))
+
+
+def test_what_is_left_out_around_the_dose_counts_from_today(clinic: Clinic, course: str) -> None:
+    takes(clinic, course, {"name": "ibuprofen"})
+    assert seen(clinic, course).earliest_on == clinic.today + timedelta(days=7)
+
+
 def test_a_name_that_nobody_knows_keeps_the_day_open(clinic: Clinic, course: str) -> None:
     takes(clinic, course, {"name": "Wunderpille 300"})
     page = seen(clinic, course)
