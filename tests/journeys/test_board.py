@@ -184,7 +184,8 @@ def brightness(shot: bytes) -> float:
     """The mean relative luminance of a picture."""
     picture = Image.open(io.BytesIO(shot)).convert("RGB").resize((200, 200))
     total = 0.0
-    for pixel in picture.getdata():
+    parts = iter(picture.tobytes())
+    for pixel in zip(parts, parts, parts, strict=True):
         r, g, b = (p / 255 / 12.92 if p / 255 <= 0.04045 else ((p / 255 + 0.055) / 1.055) ** 2.4 for p in pixel)
         total += 0.2126 * r + 0.7152 * g + 0.0722 * b
     return total / (200 * 200)
