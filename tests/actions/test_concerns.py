@@ -31,8 +31,8 @@ from keel.records.rebuild import rebuild
 from keel.web.live.stream import Listener
 from keel.web.safety import concern as web
 from tests.clinic import Clinic
-from tests.web import test_access
-from tests.web.test_access import NOW, address, pages, signed_in
+from tests.web.test_access import linked, signed_in
+from tests.world import NOW, address, pages, small_world
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
@@ -137,11 +137,12 @@ def test_no_role_of_the_site_finds_a_trace(
     lead: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    at = test_access.world()
+    at = small_world()
+    mine, someone_else = linked(at.link, at.born), linked(at.others_link, at.others_born)
     writer = signed_in(at.here["facilitator"])
     sessions = set(Session.objects.values_list("session_key", "session_data"))
     body = {"words": WORDS, "about": ABOUT, "reach": "tel 4711"}
-    for client in (writer, at.mine, Client()):
+    for client in (writer, mine, Client()):
         web._last.clear()
         answer = client.post("/concern/", body)
         assert (answer.status_code, answer.url) == (302, "/concern/?kept")
@@ -152,7 +153,7 @@ def test_no_role_of_the_site_finds_a_trace(
     # Pages, by every role of the site and of the other, the participants, and nobody.
     everyone = [signed_in(who) for who in (*at.here.values(), *at.elsewhere.values())]
     walked = 0
-    for client in (*everyone, at.mine, at.someone_else, Client()):
+    for client in (*everyone, mine, someone_else, Client()):
         for text in _pages(client, at.values):
             walked += 1
             assert not any(trace in text for trace in TRACES)
