@@ -201,7 +201,7 @@ function essence(part) {
   for (const token of copy.querySelectorAll("input[name=id], input[name=csrfmiddlewaretoken], [data-says]")) token.remove();
   for (const time of copy.querySelectorAll("time[data-since], time[data-until]")) time.textContent = "";
   for (const time of copy.querySelectorAll("time")) time.removeAttribute("data-clock");
-  return copy.outerHTML;
+  return new XMLSerializer().serializeToString(copy);
 }
 
 /** Whether a hand is in it: something typed, a drawer opened, or the focus on a field. */
