@@ -16,6 +16,7 @@ NAMES: dict[str, str] = {
     "outbox": "soak.outbox",
     "scoring": "soak.scoring",
     "faults": "soak.faults",
+    "access": "soak.access",
 }
 
 
