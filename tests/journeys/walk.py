@@ -389,3 +389,65 @@ class Board:
         answer = told.value
         assert answer.status in (200, 302), (kind, fields, answer.status, answer.text()[:600])
         page.wait_for_load_state()
+
+
+# ---- the steps that every course takes ----------------------------------------------------------------
+
+TREATMENT = "treatment-psilocybin"
+
+
+def admit(clinic: Clinic, name: str, diagnoses: tuple[str, ...]) -> Person:
+    """From the enquiry to enrolment: coordinator, participant on the phone, physician."""
+    person = Person(clinic, name)
+    person.enquire()
+    person.pre_screen()
+    person.open_phone()
+    person.consent(TREATMENT)
+    person.measure("screening")
+    person.record_facts(diagnoses)
+    person.hold("screening")
+    person.sign_verdict()
+    person.enrol()
+    return person
+
+
+def dosing_day(clinic: Clinic, people: list[Person], visit: str, facilitators: list[str]) -> None:
+    """The whole day on two tablets: presence, the dose checked by two, vital signs, moments, the checklist, release."""
+    for person in people:
+        person.judge_today()
+        person.measure(visit, when="before_dose")
+    board = Board(clinic, people, visit)
+    first, second = facilitators[0], facilitators[1]
+    tablet = board.tablet(first)
+    staff = tablet.locator("form:has(input[name=kind][value=come_in]) input[name=staff]")
+    ids = [staff.nth(i).get_attribute("value") for i in range(staff.count())]
+    for id in ids[: max(2, len(people) + 1)]:
+        board.send(first, "come_in", staff=id)
+    for person in people:
+        board.send(first, "arrive", person)
+        board.send(second, "vitals", person, systolic_mmhg="118", diastolic_mmhg="76", heart_rate_bpm="66")
+        clinic.go(minutes=2)
+        board.send(second, "vitals", person, systolic_mmhg="119", diastolic_mmhg="77", heart_rate_bpm="66")
+        board.send(first, "prepare_dose", person, lot="SIM-0042")
+        board.send(second, "confirm_dose", person)
+        board.send(first, "give_dose", person)
+    clinic.go(minutes=40)
+    for person in people:
+        board.send(first, "reach", person, step="reach_onset")
+        board.send(second, "moment", person, moment="water")
+        board.send(second, "vitals", person, systolic_mmhg="131", diastolic_mmhg="82", heart_rate_bpm="78")
+    clinic.go(hours=7)
+    for person in people:
+        person.measure(visit, when="after_effects")
+        for item in clinic.protocol.release.items:
+            board.send(second, "sign", person, item=item.id)
+        board.send(first, "release", person)
+
+
+def settle(clinic: Clinic, person: Person, visit: str) -> None:
+    """A visit after the dosing days: what it asks, then that it was held."""
+    person.measure(visit)
+    if clinic.visit(visit).kind == "integration":
+        person.integrate(visit)
+    else:
+        person.hold(visit)
