@@ -877,7 +877,7 @@ def _conditions(state: Course) -> tuple[str, ...] | None:
 
 _SECTIONS = ((7, "The place"), (17, "The dosing session"), (25, "The therapy around it"), (30, "How it was"))
 # Items that the record itself answers; the others are lines of the room's description (`room:` in the coverage table).
-_PARTS = {
+READ_FROM_THE_RECORD = {
     "8": "people",
     "11": "music",
     "12": "interventions",
@@ -930,7 +930,7 @@ def setting(*, session: str, by: Actor, at: datetime) -> Setting:
     items = []
     for item in coverage_files.coverage("respct").items:
         room = next((w.removeprefix("room:") for w in item.where if w.startswith("room:")), "")
-        part = _PARTS.get(item.id, "")
+        part = READ_FROM_THE_RECORD.get(item.id, "")
         says = known.get(part, ()) if part else (profile.get(room, ""),)
         section = next(name for last, name in _SECTIONS if int(item.id) <= last)
         items.append(SettingItem(int(item.id), section, item.label, tuple(s for s in says if s)))
