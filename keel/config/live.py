@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -27,7 +28,10 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+log = logging.getLogger(__name__)
+
 POLL_SECONDS = 0.03
+RETRY_SECONDS = 1
 BEAT_SECONDS = 15
 QUEUE = 1_000
 
@@ -38,19 +42,29 @@ class Hub:
     def __init__(self) -> None:
         self.listeners: dict[Listener, asyncio.Queue[tuple[Place, dict[str, Any]]]] = {}
         self.reader: asyncio.Task[None] | None = None
+        self.ready = asyncio.Event()  # the reader knows where it began: nothing written from now on passes it by
         self.thread = ThreadPoolExecutor(1, "keel-tail")
 
     async def follow(self) -> None:
-        """Poll while anybody listens."""
+        """Poll while anybody listens. A database that is away for a while is asked again: screens must not fall silent."""
         loop = asyncio.get_running_loop()
-        place = await loop.run_in_executor(self.thread, end)
+        place: Place | None = None
         while self.listeners:
-            found = await loop.run_in_executor(self.thread, read_tail, place)
+            try:
+                if place is None:
+                    place = await loop.run_in_executor(self.thread, end)
+                    self.ready.set()
+                found = await loop.run_in_executor(self.thread, read_tail, place)
+            except Exception:
+                log.exception("The journal's tail could not be read; it is tried again.")
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
             for where, said in found:
                 place = where
                 self._hand(where, said)
             await asyncio.sleep(0 if len(found) > 100 else POLL_SECONDS)
         self.reader = None
+        self.ready.clear()
 
     def _hand(self, where: Place, said: dict[str, Any]) -> None:
         for listener, queue in list(self.listeners.items()):
@@ -99,7 +113,8 @@ async def live(scope: Scope, receive: Receive, send: Send) -> None:
     queue = await hub.listen(listener)
     try:
         await _say(send, b"retry: 1000\n\n")
-        # What was written between the page's place and the moment we began to listen, then the live tail.
+        # What was written between the page's place and the moment the hub began to read, then the live tail.
+        await hub.ready.wait()
         shown = place
         while shown is not None and not gone.done():
             missed = await loop.run_in_executor(hub.thread, read_tail, shown)

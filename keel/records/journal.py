@@ -332,36 +332,53 @@ def tail(after: Place, limit: int = 500) -> list[tuple[Place, Event]]:
     if connection.vendor == "sqlite":
         where, values = "WHERE seq > %s ORDER BY seq LIMIT %s", [after.seq, limit]
     else:
-        where = (
-            "WHERE (xid, seq) > (%s, %s) AND xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint "
-            "ORDER BY xid, seq LIMIT %s"
-        )
-        values = [after.xid, after.seq, limit]
+        where = "WHERE (xid, seq) > (%s, %s) AND xid < %s ORDER BY xid, seq LIMIT %s"
+        values = [after.xid, after.seq, _first_running(), limit]
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT xid, seq, {_COLUMNS} FROM journal_event {where}", values)
         found = cursor.fetchall()
     return [(Place(row[0], row[1]), _event(dict(zip(COLUMNS, row[2:], strict=True)))) for row in found]
 
 
+def _first_running() -> int:
+    """The smallest transaction id of this database (PostgreSQL) that may still commit an event.
+
+    A snapshot's own `xmin` would do, but it also waits for the transactions of every other database of the server,
+    and somebody's long report there would hold up the screens here. So: the ids given out so far (the snapshot is
+    taken first), less those that sessions of this database still hold (read second); what is then read with a third,
+    newer snapshot is complete below it. Where sessions of a role that we may not look at are connected, `xmin` it is.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # inside a transaction the list below would be remembered
+        cursor.execute(
+            "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
+            " pg_snapshot_xmax(pg_current_snapshot())::text::bigint,"
+            " array_agg(backend_xid::text::bigint) FILTER (WHERE backend_xid IS NOT NULL),"
+            " bool_or(query = '<insufficient privilege>') "
+            "FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+        )
+        oldest, next_one, running, hidden = cursor.fetchone()
+    if hidden:
+        return int(oldest)
+    # A session shows the low 32 bits of its id; one that lies ahead of the snapshot is no concern of ours.
+    behind = [(next_one - low) % 2**32 for low in running or ()]
+    return int(next_one - max((distance for distance in behind if distance < 2**31), default=0))
+
+
 def end() -> Place:
     """The place of the newest event that a tail would show."""
-    shown = "" if connection.vendor == "sqlite" else "WHERE xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT xid, seq FROM journal_event {shown} ORDER BY xid DESC, seq DESC LIMIT 1")
-        found = cursor.fetchone()
-    return Place(*found) if found else Place()
+    return _last("xid < %s")
 
 
 def stands() -> Place:
     """The place up to which the journal can be read and read again: `end()`, and what this transaction wrote itself."""
-    shown = (
-        ""
-        if connection.vendor == "sqlite"
-        else "WHERE xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint "
-        "OR xid = pg_current_xact_id_if_assigned()::text::bigint"
-    )
+    return _last("xid < %s OR xid = pg_current_xact_id_if_assigned()::text::bigint")
+
+
+def _last(settled: str) -> Place:
+    where, values = ("", []) if connection.vendor == "sqlite" else (f"WHERE {settled}", [_first_running()])
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT xid, seq FROM journal_event {shown} ORDER BY xid DESC, seq DESC LIMIT 1")
+        cursor.execute(f"SELECT xid, seq FROM journal_event {where} ORDER BY xid DESC, seq DESC LIMIT 1", values)
         found = cursor.fetchone()
     return Place(*found) if found else Place()
 
