@@ -297,12 +297,14 @@ def _context(instrument: Instrument, name: str, wanted: Context, value: Any) -> 
 
 def effective(instrument: Instrument, given: Given, context: Mapping[str, Any]) -> tuple[Scope, frozenset[str]]:
     """Answers as the score sees them, and the items that were not asked. A skipped item takes the value its form
-    gives it (AUDIT: 0) when it is blank, and always where the form says that an answer there does not count."""
-    scope = Scope(dict(given.values), context, given.not_applicable)
+    gives it (AUDIT: 0) when it is blank, and always where the form says that an answer there does not count. "Not
+    applicable" leaves an item out only where the instrument knows it; elsewhere a score sees a blank."""
+    said = given.not_applicable & instrument.may_not_apply if given.not_applicable else given.not_applicable
+    scope = Scope(dict(given.values), context, said)
     if not instrument.branches:
         return scope, frozenset()
-    raw = Scope(given.values, context, given.not_applicable)
-    skipped, idle = set(), set(given.not_applicable)
+    raw = Scope(given.values, context, said)
+    skipped, idle = set(), set(said)
     for item, asked_if, idle_if in _gates(instrument):
         if idle_if and idle_if(raw):
             idle.add(item.id)

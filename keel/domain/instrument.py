@@ -628,6 +628,14 @@ class Instrument(Part):
         """The items that are only asked, or only apply, when something is so."""
         return tuple(item for item in self.items if item.asked_if or item.not_applicable_if)
 
+    @cached_property
+    def may_not_apply(self) -> frozenset[str]:
+        """The items of which the instrument itself says that they may not apply (work, for somebody without). "Not
+        applicable" anywhere else is an answer that no score knows what to do with: unknown, as a blank is."""
+        rules = [rule for step in self.steps for top in step.rules() for rule in top.parts()]
+        named = {rule.not_applicable for rule in rules if rule.not_applicable}
+        return frozenset(named | {item.id for item in self.items if item.not_applicable_if})
+
     def __hash__(self) -> int:
         return hash((self.id, self.version))
 

@@ -138,7 +138,7 @@ def score(instrument: Instrument, items: Any, context: Any = None) -> ScoreResul
         scores=shown,
         missing=_missing(instrument, scope, given, skipped) if silent else (),
         declined=_in_print(instrument, given.declined),
-        not_applicable=_in_print(instrument, scope.not_applicable),
+        not_applicable=_in_print(instrument, given.not_applicable | scope.not_applicable),
         warnings=tuple(says for warns, says in ready.warnings if warns(scope)),
         alerts=_flags(ready, scope, finished=True, skipped=skipped) if ready.safety else (),
     )

@@ -130,6 +130,7 @@ def _prepared(instrument: Instrument, frame: pl.DataFrame, named: Mapping[str, s
     bad: list[Expr] = []
     for item in instrument.items:
         value, idle, wrong = _read(item, frame, named[item.id])
+        idle = idle if item.id in instrument.may_not_apply else None
         exprs.append(value.alias(f"e:{item.id}"))
         exprs += [idle.alias(f"n:{item.id}")] if idle is not None else []
         bad += [wrong] if wrong is not None else []

@@ -165,7 +165,7 @@ def _options(definition: Instrument, item: Item, words: Wording | None) -> Itera
     for code, label in zip(item.answers.allowed(), labels, strict=True):
         yield Option(str(code), label)
     if _kind(item) == "choice":
-        if item.id in inapplicable(definition):
+        if item.id in definition.may_not_apply:
             yield Option(NOT_APPLICABLE, "This does not apply to me")
         yield Option(PREFER_NOT, "I would rather not answer this")
 
@@ -176,23 +176,6 @@ def _labels(item: Item, words: Wording | None) -> tuple[str, ...]:
     if item.answers.kind == "yes_no" and not item.answers.labels and [text for _, text in labels] == ["0", "1"]:
         return ("No", "Yes")
     return tuple(text.replace("_", " ") for _, text in labels)
-
-
-def inapplicable(definition: Instrument) -> frozenset[str]:
-    """The items for which the instrument knows "does not apply"."""
-    rules = [rule for step in definition.steps for rule in step.rules()]
-    named = {item for rule in rules for item in _not_applicable(rule)}
-    for step in definition.steps:
-        if getattr(step, "without_inapplicable", False):
-            named |= set(step.refs()) & {item.id for item in definition.items}
-    return frozenset(named)
-
-
-def _not_applicable(rule: Rule) -> Iterator[str]:
-    if rule.not_applicable:
-        yield rule.not_applicable
-    for part in (*rule.all, *rule.any, *((rule.negated,) if rule.negated else ())):
-        yield from _not_applicable(part)
 
 
 def _ask_when(rule: Rule | None) -> str:

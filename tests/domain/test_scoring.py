@@ -233,8 +233,8 @@ def test_a_skipped_item_is_no_blank_and_a_real_blank_is(items: list[int | None])
 
 def test_refusing_to_answer_and_not_applying_are_answers() -> None:
     result = score(made(SUM, {"name": "n", "op": "blank", "of": ALL}), [1, "prefer_not", "not_applicable", None, 2])
-    assert result.scores == {"x": None, "n": 2}
-    assert (result.missing, result.declined, result.not_applicable) == (("2", "4"), ("2",), ("3",))
+    assert result.scores == {"x": None, "n": 3}, "nothing here may not apply: a score sees a blank"
+    assert (result.missing, result.declined, result.not_applicable) == (("2", "3", "4"), ("2",), ("3",))
 
 
 # ---- safety ---------------------------------------------------------------------------------------------
