@@ -43,7 +43,7 @@ class Tablet:
     path: str
     page: Any = None
     kept: list[str] = field(default_factory=list)
-    sent: list[str] = field(default_factory=list)
+    sent: list[tuple[str, str]] = field(default_factory=list)
     cut: bool = False
 
     def open(self) -> None:
@@ -54,15 +54,20 @@ class Tablet:
 
     def _saw(self, request: Any) -> None:
         if request.method == "POST" and request.url.endswith("/entries/") and request.post_data:
-            self.sent.append(request.post_data)
+            self.sent.append((request.post_data, request.headers.get("x-keel-sent-at", "")))
 
     def tap(self, course: str, what: str) -> None:
         self.page.locator(f"#p-{course}").get_by_role("button", name=what, exact=True).first.click()
 
-    def again(self, body: str) -> None:
-        """Send a request of before once more, as a network that repeats itself would."""
+    def again(self, body: str, sent_at: str) -> None:
+        """Send a request of before once more, with the time it carried, as a network that repeats itself would."""
         token = next((c["value"] for c in self.context.cookies() if c["name"] == "csrftoken"), "")
-        headers = {"Content-Type": "application/json", "X-CSRFToken": token, "Referer": self.house.url}
+        headers = {
+            "Content-Type": "application/json",
+            "X-CSRFToken": token,
+            "Referer": self.house.url,
+            "X-Keel-Sent-At": sent_at,
+        }
         with suppress(Exception):  # the server may be down: then nothing was sent again
             self.context.request.post(f"{self.path}entries/", data=body, headers=headers, timeout=5_000)
 
@@ -139,7 +144,7 @@ class Storm:
         elif step == "kill_server":
             self._kill_server()
         elif step == "again" and tablet.sent:
-            tablet.again(chance.choice(tablet.sent))
+            tablet.again(*chance.choice(tablet.sent))
         elif step == "skew":
             tablet.page.evaluate(SKEW, [chance.choice((-7, -3, 3, 7))])
         tablet.page.wait_for_timeout(chance.choice((0, 20, 150)))

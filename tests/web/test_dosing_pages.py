@@ -121,21 +121,25 @@ def test_what_the_outbox_sends_is_taken_once_and_refusals_say_why(day: Day) -> N
 
 
 def test_a_wrong_clock_is_set_right_and_told(day: Day) -> None:
+    """Also one that was moved between entry and sending: the entry stands, and no repeat of it is refused."""
     course, client = day.courses[0], client_of(day.first)
-    slow = datetime.now(UTC) - timedelta(minutes=7)
-    said = {"id": new_id(), "kind": "moment", "course": course, "occurred_at": slow.isoformat(),
-            "payload": {"moment": "silence"}}  # fmt: skip
-    answer = client.post(
-        f"/session/{day.session}/entries/",
-        json.dumps(said),
-        content_type="application/json",
-        headers={"X-Keel-Sent-At": slow.isoformat()},
-    )
-    assert answer.status_code == 200
-    row = MomentRow.objects.get(id=said["id"])
-    assert abs((row.at - datetime.now(UTC)).total_seconds()) < 30
-    event = journal.event(row.id)
-    assert event is not None and "clock +4" in event.by["device"]
+    now = datetime.now(UTC)
+    slow, fast = now - timedelta(minutes=7), now + timedelta(minutes=7)
+    for entered, sent_at, told in ((slow, slow, "clock +4"), (now, slow, "clock moved"), (fast, now, "clock moved")):
+        said = {"id": new_id(), "kind": "moment", "course": course, "occurred_at": entered.isoformat(),
+                "payload": {"moment": "silence"}}  # fmt: skip
+        for header in (sent_at, fast, slow):
+            answer = client.post(
+                f"/session/{day.session}/entries/",
+                json.dumps(said),
+                content_type="application/json",
+                headers={"X-Keel-Sent-At": header.isoformat()},
+            )
+            assert answer.status_code == 200
+        row = MomentRow.objects.get(id=said["id"])
+        assert abs((row.at - datetime.now(UTC)).total_seconds()) < 30
+        event = journal.event(row.id)
+        assert event is not None and told in event.by["device"]
 
 
 def test_paper_and_data(day: Day) -> None:

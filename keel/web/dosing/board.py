@@ -139,16 +139,28 @@ def write(request: HttpRequest, *, by: Actor, at: datetime, session: str) -> Htt
     """One entry of a device's outbox: 200 `{status, id}` once it stands, however often it is sent; 409 with reasons."""
     days.check_session(session=session, by=by)  # whose it is comes before what it says
     sent = _read(request)
-    off = _clock_off(request, at)
-    entry = Entry(
-        session, sent["kind"], sent["course"], sent["payload"], id=sent["id"], occurred_at=_instant(sent["occurred_at"])
-    )
-    if abs(off) > _CLOCK_OFF and entry.occurred_at:
-        # The device's clock is wrong by as much now as it was at the entry; the correction is told with the device.
-        entry = replace(entry, occurred_at=entry.occurred_at + off)
-        by = replace(by, device=f"{by.device or 'board'}, clock {off.total_seconds():+.0f} s"[:60])
+    occurred_at, clock = _set_right(_instant(sent["occurred_at"]), request.headers.get("X-Keel-Sent-At", ""), at)
+    if clock:
+        by = replace(by, device=f"{by.device or 'board'}, {clock}"[:60])
+    entry = Entry(session, sent["kind"], sent["course"], sent["payload"], id=sent["id"], occurred_at=occurred_at)
     entries.write(entry, by=by, at=at)
     return JsonResponse({"status": "recorded", "id": sent["id"]})
+
+
+def _set_right(entered: datetime, sent_at: str, at: datetime) -> tuple[datetime, str]:
+    """The time of an entry by our clock, and what the record says of the device's where that was wrong.
+
+    It is taken to have been wrong by as much at the entry as it was at sending. Where that puts the entry ahead of
+    now, the clock was moved in between (a tablet that finds the network sets its clock, too): the entry is no later
+    than now, and is never refused for it. Otherwise one that is sent twice could be taken once and refused once.
+    """
+    if not sent_at:
+        return entered, ""
+    off = at - _instant(sent_at)
+    moment = entered + off if abs(off) > _CLOCK_OFF else entered
+    if moment > at + _CLOCK_OFF:
+        return at, "clock moved"
+    return moment, f"clock {off.total_seconds():+.0f} s" if abs(off) > _CLOCK_OFF else ""
 
 
 def _read(request: HttpRequest) -> dict[str, Any]:
@@ -174,12 +186,6 @@ def _instant(text: str) -> datetime:
         return found
     except ValueError:
         raise malformed("The entry was not written", "its time cannot be read", "Enter it again") from None
-
-
-def _clock_off(request: HttpRequest, at: datetime) -> timedelta:
-    """By how much the device's clock is behind ours, as it said when sending; nothing where it did not say."""
-    said = request.headers.get("X-Keel-Sent-At", "")
-    return at - _instant(said) if said else timedelta()
 
 
 @page("see_session")
