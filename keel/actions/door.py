@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
-from typing import Any, TypeVar
 
 from keel.domain import access
 from keel.domain.course import Course, fold
@@ -14,24 +12,7 @@ from keel.domain.events import Actor
 from keel.records import journal
 from keel.records.journal import Writing
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def action(what: str) -> Callable[[Function], Function]:
-    """Let a function be called only by who may `what`; its row in domain/access.py stays on it as `.may`."""
-    if what not in access.TABLE:
-        raise KeyError(f"domain/access.py has no row for {what!r}")
-
-    def guard(function: Function) -> Function:
-        @wraps(function)
-        def checked(*, by: Actor, **given: Any) -> Any:
-            access.check_role(by, what)
-            return function(by=by, **given)
-
-        checked.may = what  # type: ignore[attr-defined]
-        return checked  # type: ignore[return-value]
-
-    return guard
+action = access.door
 
 
 @contextmanager

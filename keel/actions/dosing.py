@@ -11,7 +11,7 @@ from keel.actions.safety import raise_in
 from keel.actions.visits import hold, protocol_of, today_at
 from keel.domain import access
 from keel.domain.course import Course, DosingDay, fold
-from keel.domain.dose import Amount, amount
+from keel.domain.dose import TYPES, Amount, amount
 from keel.domain.dose_rules import Given, check_dose
 from keel.domain.errors import Reason, Refused, refuse
 from keel.domain.events import Actor, new_id
@@ -263,14 +263,15 @@ def prepare_dose(
 def _amount(value: float | None, unit: str | None) -> Amount | None:
     if unit is None or value is None:
         return None
-    if unit not in ("mg", "mg_per_70kg", "ug"):
+    known = next((each for each in TYPES if each == unit), None)
+    if known is None:
         raise refuse(
             "The dose was not prepared",
             f"{unit!r} is no unit we dose in",
             "Use mg, mg per 70 kg, or µg",
             code="wrong-unit",
         )
-    return amount(value, unit)  # type: ignore[arg-type]
+    return amount(value, known)
 
 
 def _allowed(state: Course, day: DosingDay, substance: str, named: Amount | None, at: datetime) -> None:

@@ -91,9 +91,9 @@ def _move(course: str, alert: str, to: str, done: str, what: str, by: Actor, at:
                 "The alert was not moved", "this course has no such alert", "Reload the inbox", code="not-found"
             )
         check_move(Alert(alert, known.level, known.state, known.raised_at), to, done=done)
-        payload = {"alert": alert, "site": state.site, "state": to, "owner": by.id}
+        payload: dict[str, Any] = {"alert": alert, "site": state.site, "state": to, "owner": by.id}
         if done.strip():
-            payload["done"] = vault.sealer(state.participant)(done.strip())  # type: ignore[assignment]
+            payload["done"] = vault.sealer(state.participant)(done.strip())
         writing.append("alert_moved", payload, by=by, at=at, id=id)
         return writing.recorded()
 

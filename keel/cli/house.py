@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keel.domain.errors import refuse
+
+if TYPE_CHECKING:
+    import uvicorn
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -90,8 +96,7 @@ def _serve(host: str, port: int) -> int:
     return 0
 
 
-def _socket(config, host: str, port: int):  # type: ignore[no-untyped-def]
-    import socket
+def _socket(config: uvicorn.Config, host: str, port: int) -> socket.socket:
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
@@ -196,13 +201,8 @@ def export(argv: list[str]) -> int:
     _django()
     from keel.records import journal
 
-    out = sys.stdout if given.out == "-" else open(given.out, "w", encoding="utf-8")  # noqa: SIM115 - closed below
-    try:
-        for line in journal.export():
-            out.write(line)
-    finally:
-        if out is not sys.stdout:
-            out.close()
+    with nullcontext(sys.stdout) if given.out == "-" else open(given.out, "w", encoding="utf-8") as out:
+        out.writelines(journal.export())
     return 0
 
 

@@ -6,9 +6,10 @@ and what it reveals. Nothing is allowed that has no row here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from functools import wraps
+from typing import Literal, ParamSpec, TypeVar, cast
 
 from keel.domain.errors import Refused, refuse
 from keel.domain.events import Actor
@@ -177,6 +178,26 @@ TABLE: dict[str, May] = {
     # ---- the record ----
     "seal": _may("system"),
 }
+
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+def door(what: str) -> Callable[[Callable[Given, Answer]], Callable[Given, Answer]]:
+    """Let a function be called only by who may `what`; the function's keyword `by` says who asks."""
+    if what not in TABLE:
+        raise KeyError(f"domain/access.py has no row for {what!r}")
+
+    def guard(function: Callable[Given, Answer]) -> Callable[Given, Answer]:
+        @wraps(function)
+        def checked(*args: Given.args, **given: Given.kwargs) -> Answer:
+            check_role(cast(Actor, given["by"]), what)
+            return function(*args, **given)
+
+        return checked
+
+    return guard
 
 
 def check_role(by: Actor, what: str) -> None:

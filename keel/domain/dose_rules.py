@@ -47,7 +47,7 @@ def check_dose(
         raise refuse(
             "The dose was not allowed",
             f"{visit.label} in the {arm} arm gives {' or '.join(map(str, visit.doses))}, not "
-            f"{SUBSTANCE_NAMES.get(substance, substance)}",  # type: ignore[call-overload]
+            f"{next((name for known, name in SUBSTANCE_NAMES.items() if known == substance), substance)}",
             "Check the substance and the form its mass is counted in",
             where=where,
             code="wrong-substance",

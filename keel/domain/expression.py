@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeGuard
 
 from keel.domain.errors import Refused, refuse
 
@@ -279,9 +279,8 @@ def _sum(left: Answer, operator: ast.operator, right: Answer, text: str) -> Answ
     if left.is_unknown or right.is_unknown:
         return Answer(UNKNOWN, used, missing)
     a, b = left.value, right.value
-    if not _is_number(a) or not _is_number(b):
+    if not (_is_number(a) and _is_number(b)):
         raise _no(text, f"{a!r} and {b!r} cannot be calculated with")
-    assert isinstance(a, int | float) and isinstance(b, int | float)
     if isinstance(operator, ast.Div) and b == 0:
         raise _no(text, "it divides by zero")
     return Answer(_SUMS[type(operator)](a, b), used)
@@ -301,12 +300,17 @@ def _holds(a: Value, operator: str, b: Value, text: str) -> bool:
         return (a in b) is (operator == "in")
     if operator in ("==", "!="):
         return (a == b) is (operator == "==")
-    both_dates = isinstance(a, date) and isinstance(b, date)
-    if not both_dates and not (_is_number(a) and _is_number(b)):
-        raise _no(text, f"{a!r} and {b!r} have no order")
-    less, equal = a < b, a == b  # type: ignore[operator]
+    less, equal = _before(a, b, text), a == b
     return {"<": less, "<=": less or equal, ">": not less and not equal, ">=": not less}[operator]
 
 
-def _is_number(value: Value) -> bool:
+def _before(a: Value, b: Value, text: str) -> bool:
+    if isinstance(a, date) and isinstance(b, date):
+        return a < b
+    if _is_number(a) and _is_number(b):
+        return a < b
+    raise _no(text, f"{a!r} and {b!r} have no order")
+
+
+def _is_number(value: Value) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

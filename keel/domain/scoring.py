@@ -130,7 +130,8 @@ def score(instrument: Instrument, items: Any, context: Any = None) -> ScoreResul
         if show:
             shown[name] = value
     for gives, of, band in ready.bands:
-        shown[gives] = None if values[of] is None else band.name(values[of])  # type: ignore[arg-type]
+        reached = values[of]
+        shown[gives] = band.name(reached) if isinstance(reached, int | float) else None
     silent = None in given.values.values()
     return ScoreResult(
         instrument=instrument.id,

@@ -288,7 +288,7 @@ def as_factor(column: Column) -> Factor:
 
 def _arithmetic(piece: Piece, columns: Mapping[str, Column]) -> Array:
     if piece[0] == "number":
-        return np.float64(piece[1])  # type: ignore[return-value]  # a scalar broadcasts as a column would
+        return np.asarray(piece[1], dtype=np.float64)  # without a dimension: it broadcasts as a column would
     if piece[0] == "name":
         column = columns[piece[1]]
         if isinstance(column, Factor):

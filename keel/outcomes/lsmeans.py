@@ -50,13 +50,11 @@ class Contrast:
 def ls_means(fit: MMRM, of: str, *, by: str | None = None, weights: str = "equal") -> list[Mean]:
     """Least-squares means of the factor `of`, at each level of the factor `by`; None where not estimable."""
     asked = [of, *([by] if by else [])]
-    for name in asked:
-        _check_factor(fit, name)
+    levels = [_factor(fit, name).levels for name in reversed(asked)]
     if of == by:
         raise refuse("No least-squares means were computed", f"{of!r} is asked for by itself", where="lsmeans")
     if weights not in WEIGHTS:
         raise refuse(f"There is no weighting {weights!r}", f"Known are {', '.join(WEIGHTS)}", where="weights")
-    levels = [fit.data.columns[name].levels for name in reversed(asked)]  # type: ignore[union-attr]  # checked above
     grid = None if weights == "counterfactual" else _grid(fit, weights == "proportional", asked)
     points = [dict(zip(reversed(asked), point, strict=True)) for point in product(*levels)]
     rows = np.array([_counterfactual(fit, point) if grid is None else grid.mean(point) for point in points])
@@ -107,10 +105,10 @@ def joint_tests(fit: MMRM) -> list[tuple[str, JointTest | None]]:
     return out
 
 
-def _check_factor(fit: MMRM, name: str) -> None:
+def _factor(fit: MMRM, name: str) -> Factor:
     column = fit.data.columns.get(name)
     if isinstance(column, Factor):
-        return
+        return column
     factors = [label for label, one in fit.data.columns.items() if isinstance(one, Factor)]
     why = "it is a covariate" if column is not None else "it is not in the formula"
     raise refuse(

@@ -297,8 +297,11 @@ def _delta(
     se = np.sqrt(np.einsum("ei,ij,ej->e", gradient, covariance, gradient))
     half = float(stats.norm.ppf((1 + level) / 2)) * se
     p = 2 * stats.norm.sf(np.abs(estimates / se))
-    columns = (estimates, se, estimates - half, estimates + half, p)
-    return [tuple(float(v) for v in row) for row in zip(*columns, strict=True)]  # type: ignore[misc]
+    rows = zip(estimates, se, estimates - half, estimates + half, p, strict=True)
+    return [
+        (float(estimate), float(error), float(low), float(high), float(tail))
+        for estimate, error, low, high, tail in rows
+    ]
 
 
 def _stacked(z: FloatArray, layout: _Layout) -> tuple[FloatArray, FloatArray, list[tuple[str, int, int]]]:

@@ -119,7 +119,7 @@ def floor_and_ceiling(scores: pl.Series, *, low: float, high: float) -> Ends:
     known = scores.drop_nulls()
     if known.is_empty():
         return Ends(None, None, 0)
-    return Ends(float((known <= low).mean() or 0), float((known >= high).mean() or 0), len(known))  # type: ignore[arg-type]
+    return Ends(float((known <= low).sum()) / len(known), float((known >= high).sum()) / len(known), len(known))
 
 
 def missing_by_item(frame: pl.DataFrame, items: Sequence[str]) -> pl.DataFrame:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime
 
+from django.db.models import QuerySet
+
 from keel.domain.course import PHASES, amended
 from keel.domain.events import Event
 from keel.records.models import ConsentRow, CourseRow, DeviationRow, FactRow, FindingRow, LookRow, VisitRow, WordsRow
@@ -19,7 +21,7 @@ def moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _course(event: Event):  # type: ignore[no-untyped-def]
+def _course(event: Event) -> QuerySet[CourseRow]:
     return CourseRow.objects.filter(id=event.subject)
 
 

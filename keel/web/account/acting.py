@@ -14,7 +14,7 @@ from keel.web.layout.page import malformed, page
 @page("see_home", methods=("POST",))
 def choose(request: HttpRequest, *, by: Actor, at: datetime) -> HttpResponse:
     wanted = request.POST.get("acting", "")
-    if wanted not in {m.key for m in request.memberships}:  # type: ignore[attr-defined]
+    if wanted not in {m.key for m in request.memberships}:
         raise malformed("The role was not changed", "you do not hold it", "Choose one of the list")
     request.session["acting"] = wanted
     return redirect("home")

@@ -110,8 +110,8 @@ _OF_ROOM: dict[str, Callable[[Entry, Actor, datetime], None]] = {
 
 
 def _vitals(entry: Entry, visit: str, by: Actor, at: datetime) -> None:
-    whole = {m: _number(entry, m, whole=m != "temperature_c") for m in PLAUSIBLE}
-    dosing.record_vitals(**_on(entry, visit, by, at), **whole)  # type: ignore[arg-type]
+    whole: dict[str, Any] = {m: _number(entry, m, whole=m != "temperature_c") for m in PLAUSIBLE}
+    dosing.record_vitals(**_on(entry, visit, by, at), **whole)
 
 
 def _moment(entry: Entry, visit: str, by: Actor, at: datetime) -> None:

@@ -47,7 +47,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
         "roles": [access.ROLES[by.role]],
         "site": acting.site_name if acting else by.site,
     }
-    known["memberships"] = [] if acting is None else [m for m in request.memberships if m != acting]  # type: ignore[attr-defined]
+    known["memberships"] = [] if acting is None else [m for m in request.memberships if m != acting]
     known["sign_out"] = "/account/logout/"
     known["nav"] = _nav(request, by, MENU)
     return known

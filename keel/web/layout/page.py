@@ -40,7 +40,7 @@ def page(
             at = now()
             by = participant(request, at) if open_to_links or open_to_all else None
             by = by or staff(request) or (access.NOBODY if open_to_all else None)
-            request.actor = by  # type: ignore[attr-defined]
+            request.actor = by
             if by is None:
                 return redirect("link_over" if open_to_links else f"/account/login/?next={request.path}")
             try:
@@ -50,10 +50,10 @@ def page(
             except Refused as refused:
                 return refusal(request, refused)
 
-        answer.door = what  # type: ignore[attr-defined]
-        answer.methods = methods  # type: ignore[attr-defined]
-        answer.open_to_links = open_to_links  # type: ignore[attr-defined]
-        answer.open_to_all = open_to_all  # type: ignore[attr-defined]
+        answer.door = what
+        answer.methods = methods
+        answer.open_to_links = open_to_links
+        answer.open_to_all = open_to_all
         return answer
 
     return dress
@@ -64,11 +64,11 @@ def staff(request: HttpRequest) -> Actor | None:
     if not request.user.is_authenticated:
         return None
     held = account.memberships(str(request.user.pk))
-    request.memberships = held  # type: ignore[attr-defined]
+    request.memberships = held
     if not held:
         return Actor(id=str(request.user.pk), role="none", site="-")
     chosen = next((m for m in held if m.key == request.session.get("acting")), held[0])
-    request.acting = chosen  # type: ignore[attr-defined]
+    request.acting = chosen
     return Actor(id=str(request.user.pk), role=chosen.role, site=chosen.site, device=_device(request))
 
 

@@ -35,7 +35,7 @@ def words(code: str) -> str:
 @register.filter
 def does(consequence: str) -> str:
     """What follows from a limit that is crossed, as it is said in the room."""
-    return DOES.get(consequence, words(consequence))  # type: ignore[call-overload]
+    return DOES.get(consequence, words(consequence))
 
 
 @register.filter

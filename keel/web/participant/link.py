@@ -45,7 +45,7 @@ def _page(reasons: object, typed: object) -> dict[str, object]:
 
 def _day(typed: object) -> date:
     try:
-        return date(*(int(typed.get(part, "")) for part in ("year", "month", "day")))  # type: ignore[attr-defined]
+        return date(*(int(typed.get(part, "")) for part in ("year", "month", "day")))
     except ValueError:
         raise malformed(
             "Your page was not opened", "that is no date", "Write day, month and year as numbers, such as 4, 5 and 1986"

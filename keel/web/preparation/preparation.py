@@ -13,7 +13,7 @@ from keel.domain.errors import Reason
 from keel.domain.events import Actor
 from keel.queries import preparation as queries
 from keel.web.course.tabs import tabs
-from keel.web.layout.forms import day, needed, send
+from keel.web.layout.forms import Forms, day, needed, send
 from keel.web.layout.page import page
 
 
@@ -56,7 +56,7 @@ def show(request: HttpRequest, *, by: Actor, at: datetime, course: str) -> HttpR
     return render(request, "preparation/preparation.html", context, status=status)
 
 
-def _forms(course: str, by: Actor, at: datetime):  # type: ignore[no-untyped-def]
+def _forms(course: str, by: Actor, at: datetime) -> Forms:
     told = {"course": course, "by": by, "at": at}
 
     def hold(given: QueryDict) -> object:

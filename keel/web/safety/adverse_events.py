@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ from keel.domain.errors import Reason
 from keel.domain.events import Actor
 from keel.queries import adverse_events as queries
 from keel.web.course.tabs import tabs
-from keel.web.layout.forms import day, moment, send, whole
+from keel.web.layout.forms import Forms, day, moment, send, whole
 from keel.web.layout.page import malformed, page
 
 NOT_SERIOUS = "no"
@@ -57,17 +57,20 @@ def show(request: HttpRequest, *, by: Actor, at: datetime, course: str) -> HttpR
         return render(request, "safety/adverse_events.html", context, status=status)
 
 
+def _said(codes: Iterable[str]) -> list[tuple[str, str]]:
+    return [(code, code.replace("_", " ").capitalize()) for code in codes]
+
+
 def _asks(seen: queries.Page) -> dict[str, Any]:
     """The choices of the form, each as (value, label)."""
-    said = lambda codes: [(code, code.replace("_", " ").capitalize()) for code in codes]  # noqa: E731
     return {
         "terms": [(term, term) for term in seen.terms],
-        "valences": said(VALENCES),
+        "valences": _said(VALENCES),
         "grades": [(str(grade), f"{grade}: {words}") for grade, words in GRADES.items()],
         "serious": [(NOT_SERIOUS, "Not serious"), *SERIOUSNESS.items()],
-        "related": said(RELATEDNESS),
-        "expected": said(EXPECTEDNESS),
-        "outcomes": said(OUTCOMES),
+        "related": _said(RELATEDNESS),
+        "expected": _said(EXPECTEDNESS),
+        "outcomes": _said(OUTCOMES),
         "actions": list(ACTIONS.items()),
     }
 
@@ -92,7 +95,7 @@ def _begins(line: queries.Line | None, seen: queries.Page) -> dict[str, Any]:
     }
 
 
-def _forms(course: str, zone: ZoneInfo, by: Actor, at: datetime):  # type: ignore[no-untyped-def]
+def _forms(course: str, zone: ZoneInfo, by: Actor, at: datetime) -> Forms:
     told = {"course": course, "by": by, "at": at}
     return {
         "report": lambda given: actions.report_adverse_event(**told, event=_event(given, zone)),

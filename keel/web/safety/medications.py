@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 
 from keel.actions import medications as actions
@@ -24,17 +24,20 @@ def show(request: HttpRequest, *, by: Actor, at: datetime, course: str) -> HttpR
     reasons: tuple[Reason, ...] = ()
     status = 200
     if request.method == "POST":
-        decide = lambda given: actions.record_prescriber_decision(  # noqa: E731
-            course=course,
-            medicine=given.get("medicine", ""),
-            decision=given.get("decision", ""),
-            prescriber=given.get("prescriber", ""),
-            on=day(given.get("on", "")),
-            last_dose_on=day_or_none(given.get("last_dose_on", "")),
-            words=given.get("words", ""),
-            by=by,
-            at=at,
-        )
+
+        def decide(given: QueryDict) -> object:
+            return actions.record_prescriber_decision(
+                course=course,
+                medicine=given.get("medicine", ""),
+                decision=given.get("decision", ""),
+                prescriber=given.get("prescriber", ""),
+                on=day(given.get("on", "")),
+                last_dose_on=day_or_none(given.get("last_dose_on", "")),
+                words=given.get("words", ""),
+                by=by,
+                at=at,
+            )
+
         reasons, status = send(request, {"decided": decide})
         if not reasons:
             return redirect("medications", course=course)

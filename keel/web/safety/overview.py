@@ -18,7 +18,7 @@ from keel.domain.events import Actor
 from keel.outcomes.safety_report import TOTAL, Cell, Row
 from keel.queries import overview as queries
 from keel.web.course.tabs import tabs
-from keel.web.layout.forms import moment, send
+from keel.web.layout.forms import Forms, moment, send
 from keel.web.layout.page import page
 
 
@@ -47,7 +47,7 @@ def of_course(request: HttpRequest, *, by: Actor, at: datetime, course: str) -> 
         return render(request, "safety/course.html", context, status=status)
 
 
-def _forms(course: str, zone: ZoneInfo, by: Actor, at: datetime):  # type: ignore[no-untyped-def]
+def _forms(course: str, zone: ZoneInfo, by: Actor, at: datetime) -> Forms:
     def called(given: QueryDict) -> object:
         return actions.record_emergency_contact(
             course=course,
