@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from random import Random
 from typing import Any
 
@@ -17,6 +18,31 @@ def response(one: Instrument, chance: Random, *, blank: float, wrong: float) -> 
     """One response by item id, and its context."""
     items = {item.id: answer(item, chance, blank, wrong) for item in one.items}
     return items, {name: context(wanted, chance, wrong) for name, wanted in one.contexts.items()}
+
+
+def responses(one: Instrument, chance: Random, n: int, *, blank: float, wrong: float) -> list[Response]:
+    """Many responses at once, drawn item by item: some ten times faster than one by one."""
+    ids = [item.id for item in one.items]
+    drawn = [_column(item, chance, n, blank, wrong) for item in one.items]
+    told = [[context(wanted, chance, wrong) for _ in range(n)] for wanted in one.contexts.values()]
+    contexts = [dict(zip(one.contexts, row, strict=True)) for row in zip(*told, strict=True)] if told else [{}] * n
+    return [(dict(zip(ids, row, strict=True)), contexts[k]) for k, row in enumerate(zip(*drawn, strict=True))]
+
+
+def _column(item: Item, chance: Random, n: int, blank: float, wrong: float) -> list[Any]:
+    """One item's answers of n people, from a pool in which blanks and wrong answers have their share."""
+    pool = _pool(item, chance)
+    share = (1 - blank - wrong) / len(pool)
+    weights = [share] * len(pool) + [blank, wrong]
+    return chance.choices([*pool, None, outside(item)], cum_weights=list(accumulate(weights)), k=n)
+
+
+def _pool(item: Item, chance: Random) -> list[Any]:
+    if item.answers.kind in ("scale", "number", "many"):
+        return [answer(item, chance, 0, 0) for _ in range(40)] + [item.answers.low, item.answers.high] * (
+            item.answers.kind == "scale"
+        )
+    return list(item.answers.allowed())
 
 
 def answer(item: Item, chance: Random, blank: float, wrong: float) -> Any:
@@ -58,5 +84,7 @@ def context(wanted: Context, chance: Random, wrong: float) -> Any:
 
 def table(one: Instrument, rows: list[Response]) -> pl.DataFrame:
     """The same responses as columns, contexts as `context.NAME`."""
-    wide = [{**items, **{f"context.{name}": value for name, value in told.items()}} for items, told in rows]
-    return pl.DataFrame(wide, infer_schema_length=None, strict=False)
+    first, told = rows[0]
+    wide = {id: [items[id] for items, _ in rows] for id in first}
+    wide |= {f"context.{name}": [known[name] for _, known in rows] for name in told}
+    return pl.DataFrame(wide, strict=False)

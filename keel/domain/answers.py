@@ -87,19 +87,28 @@ def _order(instrument: Instrument) -> tuple[tuple[str, ...], tuple[str, ...], in
 
 
 def _from_mapping(instrument: Instrument, items: Mapping[str, Any]) -> dict[str, Any]:
-    known = {item.id for item in instrument.items}
-    shape = instrument.shape or {}
+    places, plain = _places(instrument)
+    if items.keys() <= plain:
+        return dict(items)
     out: dict[str, Any] = {}
     for key, value in items.items():
-        place = shape.get(str(key))
-        if isinstance(place, tuple):
+        place = places.get(str(key))
+        if isinstance(place, str):
+            out[place] = value
+        elif place:
             out.update(_part(instrument, str(key), place, value))
-        elif place or str(key) in known:
-            out[place or str(key)] = value
         else:
             why = f"there are {instrument.names_in_words()}"
             raise _bad(instrument, str(key), f"There is no item {key!r}", why, "Mend the name")
     return out
+
+
+@lru_cache(maxsize=512)
+def _places(instrument: Instrument) -> tuple[dict[str, str | tuple[str, ...]], frozenset[str]]:
+    """What a name in a table stands for: an item, or a list of them; and the names that are an item's own id."""
+    places: dict[str, str | tuple[str, ...]] = {item.id: item.id for item in instrument.items}
+    places |= instrument.shape or {}
+    return places, frozenset(name for name, place in places.items() if name == place)
 
 
 def _part(instrument: Instrument, key: str, ids: tuple[str, ...], value: Any) -> dict[str, Any]:
