@@ -27,14 +27,12 @@ TURNS = 3
 COURSES = 64
 PREPARE = """
 from datetime import UTC, datetime
-from django.contrib.sessions.backends.cached_db import SessionStore
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from bench.site import session_cookie
 from django.db import connection
 from keel.actions import study, team
 from keel.domain.access import SYSTEM
 from keel.domain.events import Actor, new_id
 from keel.records import journal, vault
-from keel.records.models import Account
 from datetime import date
 at = datetime.now(UTC)
 team.open_site(site="north", name="North (simulated)", country="GB", timezone="UTC", by=SYSTEM, at=at)
@@ -55,13 +53,7 @@ for number in range({courses}):
     print(course)
 with connection.cursor() as cursor:
     cursor.execute("CREATE TABLE bench_bare (id varchar(36) PRIMARY KEY, body text NOT NULL)")
-account = Account.objects.get(id=staff)
-session = SessionStore()
-session[SESSION_KEY] = staff
-session[BACKEND_SESSION_KEY] = "allauth.account.auth_backends.AuthenticationBackend"
-session[HASH_SESSION_KEY] = account.get_session_auth_hash()
-session.save()
-print(session.session_key)
+print(session_cookie(staff))
 """
 
 

@@ -33,14 +33,12 @@ TOKEN = "b" * 32
 PREPARE = """
 import json
 from datetime import UTC, date, datetime, timedelta
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.cached_db import SessionStore
+from bench.site import session_cookie
 from django.db import connection
 from keel.actions import study, team
 from keel.domain.access import SYSTEM
 from keel.domain.events import Actor, new_id
 from keel.records import journal, vault
-from keel.records.models import Account
 from keel.web.live.stream import ticket
 at = datetime.now(UTC) - timedelta(hours=2)
 team.open_site(site="north", name="North (simulated)", country="GB", timezone="UTC", by=SYSTEM, at=at)
@@ -72,13 +70,7 @@ for number in range({sessions}):
     made.append({{"session": session, "courses": courses, "ticket": ticket(streams)}})
 with connection.cursor() as cursor:
     cursor.execute("CREATE TABLE bench_bare (id varchar(36) PRIMARY KEY, body text NOT NULL)")
-account = Account.objects.get(id=staff)
-store = SessionStore()
-store[SESSION_KEY] = staff
-store[BACKEND_SESSION_KEY] = "allauth.account.auth_backends.AuthenticationBackend"
-store[HASH_SESSION_KEY] = account.get_session_auth_hash()
-store.save()
-print(json.dumps({{"rooms": made, "cookie": store.session_key}}))
+print(json.dumps({{"rooms": made, "cookie": session_cookie(staff)}}))
 """
 
 

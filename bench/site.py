@@ -66,3 +66,15 @@ def python(env: dict[str, str], code: str) -> str:
         [sys.executable, "-c", start + code], cwd=ROOT, env=env, check=True, capture_output=True, text=True
     )
     return done.stdout
+
+
+def session_cookie(staff: str) -> str:
+    """The cookie of a signed-in account; to be called in code that `python` runs."""
+    from django.conf import settings
+    from django.test import Client
+
+    from keel.records.models import Account
+
+    browser = Client()
+    browser.force_login(Account.objects.get(id=staff), backend=settings.AUTHENTICATION_BACKENDS[-1])
+    return browser.cookies[settings.SESSION_COOKIE_NAME].value
