@@ -18,6 +18,7 @@ from keel.domain.errors import refuse
 from keel.outcomes import blinding, correlate, effect_size, mediation, meta
 from keel.outcomes.columns import (
     FloatArray,
+    alphabetical,
     check_varies,
     complete_rows,
     design,
@@ -123,6 +124,9 @@ def meta_parser() -> argparse.ArgumentParser:
     made.add_argument("--study", metavar="COLUMN", help="names of the studies")
     made.add_argument("--by", metavar="COLUMN", help="subgroups")
     made.add_argument("--moderators", nargs="+", metavar="COLUMN", default=[])
+    made.add_argument(
+        "--keep-empty", action="store_true", help="RR, OR: keep studies with no event, or only events, in both arms"
+    )
     for name in ("leave-one-out", "cumulative", "egger", "trim-and-fill"):
         made.add_argument(f"--{name}", action="store_true")
     return made
@@ -192,7 +196,9 @@ def study_effects(given: argparse.Namespace, table: pl.DataFrame) -> tuple[Float
         columns = {
             name: numbers(table, measure_column(given, table, name)) for name in effect_size.NEEDS[given.measure]
         }
-        return effect_size.effects(given.measure, columns)
+        found = effect_size.effects(given.measure, columns, keep_empty=given.keep_empty)
+        _tell_empty(found[0], columns)
+        return found
     if not given.effect or not (given.variance or given.se):
         raise refuse(
             "No effects were named",
@@ -211,6 +217,13 @@ def study_effects(given: argparse.Namespace, table: pl.DataFrame) -> tuple[Float
             where=f"{given.se}, row {row + 1}",
         )
     return numbers(table, given.effect), errors**2
+
+
+def _tell_empty(effect: FloatArray, columns: dict[str, FloatArray]) -> None:
+    empty = np.flatnonzero(np.isnan(effect) & complete_rows(*columns.values()))
+    if empty.size:
+        where = ", ".join(str(row + 1) for row in empty[:5]) + (" …" if empty.size > 5 else "")
+        say(f"Row {where}: no event, or only events, in both arms, so there is no ratio (--keep-empty gives one).")
 
 
 def measure_column(given: argparse.Namespace, table: pl.DataFrame, name: str) -> str:
@@ -322,7 +335,8 @@ def within_effect(given: argparse.Namespace, table: pl.DataFrame) -> effect_size
 
 def between_effect(given: argparse.Namespace, table: pl.DataFrame) -> effect_size.EffectSize:
     values, arms = numbers(table, given.outcome), texts(table, given.arm)
-    names = sorted({arm for arm, value in zip(arms, values, strict=True) if arm is not None and not np.isnan(value)})
+    there = {arm for arm, value in zip(arms, values, strict=True) if arm is not None and not np.isnan(value)}
+    names = alphabetical(there)
     if len(names) != 2:
         raise refuse(
             "The arms were not compared",

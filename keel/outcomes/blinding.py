@@ -23,7 +23,7 @@ import numpy as np
 from scipy import stats
 
 from keel.domain.errors import refuse
-from keel.outcomes.columns import FloatArray
+from keel.outcomes.columns import FloatArray, alphabetical
 from keel.outcomes.partial_nesting import fit_nested
 
 DONT_KNOW = "don't know"
@@ -55,7 +55,7 @@ def tally(
     arm: Sequence[str | None], guess: Sequence[str | None], *, dont_know: Sequence[str] = (DONT_KNOW,)
 ) -> Guesses:
     """Count guesses by arm. Rows without arm or guess are left out; any other guess is refused."""
-    arms = tuple(sorted({a for a in arm if a is not None}))
+    arms = tuple(alphabetical({a for a in arm if a is not None}))
     if len(arms) < 2:
         raise refuse(
             "The blinding was not judged",

@@ -7,8 +7,10 @@ its own types. Rows are counted from 1, the header not counted.
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,8 @@ BoolArray = npt.NDArray[np.bool_]
 # No measurement is larger, and its square must still be a number.
 LARGEST = 1e100
 MISSING = ("", "NA", "N/A", "NaN", "nan", ".", "null")
+# What stands before digits and letters when words are sorted, in the order of Unicode's root collation.
+BEFORE_LETTERS = " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$"
 
 
 def read_table(path: Path) -> pl.DataFrame:
@@ -38,9 +42,8 @@ def read_table(path: Path) -> pl.DataFrame:
     except Refused:
         raise
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise refuse(
-            f"{path.name} was not read", f"it is neither CSV nor Parquet ({why})", "Save it as CSV", where=str(path)
+            f"{path.name} was not read", _why_unread(path, error), "Save it as CSV in UTF-8", where=str(path)
         ) from None
     if table.height == 0:
         raise refuse(f"{path.name} was not used", "it has no rows", "Give a file with data", where=str(path))
@@ -55,11 +58,65 @@ def _read_csv(path: Path) -> pl.DataFrame:
             f"{path.name} was not read", "the file is empty", "Give a file with a header and rows", where=str(path)
         )
     separator = max(",;\t", key=header.count) if any(mark in header for mark in ",;\t") else ","
+    _check_header(path, next(csv.reader([header], delimiter=separator)))
     table = pl.read_csv(path, separator=separator, infer_schema=False, null_values=list(MISSING), encoding="utf8")
     table = table.rename({name: name.strip() for name in table.columns}).with_columns(pl.all().str.strip_chars())
     if separator == ";":
         table = table.with_columns(pl.all().str.replace(r"^([+-]?\d+),(\d+)$", "${1}.${2}"))
     return table
+
+
+def _why_unread(path: Path, error: Exception) -> str:
+    """What is wrong with a file that could not be read, and in which line; the reader's own words where that is not found."""
+    words = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, OSError):
+        return words
+    content = path.read_bytes()
+    if content[:4] == b"PAR1" or path.suffix.lower() in (".parquet", ".pq"):
+        return f"it is not a whole Parquet file ({words})"
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as wrong:
+        before = content[: wrong.start].count(b"\n")
+        return f"line {before + 1} is not text in UTF-8"
+    separator = max(",;\t", key=lines[0].count)
+    rows = csv.reader(lines, delimiter=separator)
+    wide = len(next(rows))
+    long = next((number for number, row in enumerate(rows, 1) if len(row) > wide), None)
+    if long is not None:
+        return f"row {long} has more fields than the {wide} columns of the header"
+    return f"it is neither CSV nor Parquet ({words})"
+
+
+def _check_header(path: Path, names: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for name in (name.strip() for name in names):
+        if name and name in seen:
+            raise refuse(
+                f"{path.name} was not used",
+                f"two of its columns are called {name!r}",
+                "Give every column a name of its own",
+                where=f"{path.name}, header",
+                code="two-columns",
+            )
+        seen.add(name)
+
+
+def alphabetical(words: Iterable[str]) -> list[str]:
+    """Words as a dictionary and R sort them: signs, digits, letters; capitals and accents only decide between equals.
+
+    So `active` comes before `Placebo`, and the first level of a factor is the one that R takes, whose sort is Unicode's root
+    collation wherever its locale is not the bare C.
+    """
+    return sorted(words, key=_in_the_alphabet)
+
+
+def _in_the_alphabet(word: str) -> tuple[list[tuple[int, str]], list[str], list[bool], str]:
+    apart = unicodedata.normalize("NFD", word)
+    bare = [mark for mark in apart if not unicodedata.combining(mark)]
+    signs = [(BEFORE_LETTERS.find(m), "") if m in BEFORE_LETTERS else (99, m.casefold()) for m in bare]
+    accents = [mark for mark in apart if unicodedata.combining(mark)]
+    return signs, accents, [mark.isupper() for mark in bare], word
 
 
 def check_column(table: pl.DataFrame, name: str) -> None:
@@ -152,7 +209,7 @@ def design(table: pl.DataFrame, names: Sequence[str], *, intercept: bool = True)
             continue
         values = texts(table, name)
         missing = np.array([v is None for v in values])
-        for level in sorted({v for v in values if v is not None})[1:]:
+        for level in alphabetical({v for v in values if v is not None})[1:]:
             column = np.array([float(v == level) for v in values])
             column[missing] = np.nan
             parts.append(column)

@@ -95,10 +95,13 @@ def small_sample_j(df: FloatArray | float) -> FloatArray:
     return np.asarray(np.exp(special.gammaln(m / 2) - np.log(np.sqrt(m / 2)) - special.gammaln((m - 1) / 2)))
 
 
-def effects(measure: str, values: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
+def effects(
+    measure: str, values: Mapping[str, FloatArray], *, keep_empty: bool = False
+) -> tuple[FloatArray, FloatArray]:
     """Effects and sampling variances of `measure` for every study at once.
 
-    `values` holds the columns named in NEEDS[measure], each of one length; NaN stays NaN.
+    `values` holds the columns named in NEEDS[measure], each of one length; NaN stays NaN. A study with no event, or only
+    events, in both arms has no ratio and is NaN; `keep_empty` gives it one with half added to each cell.
     Refuses what cannot be: no people, a negative SD, more events than people, |r| > 1.
     """
     _check_measure(measure)
@@ -106,7 +109,7 @@ def effects(measure: str, values: Mapping[str, FloatArray]) -> tuple[FloatArray,
     _check_possible(measure, columns)
     with np.errstate(divide="ignore", invalid="ignore"):
         if measure in ("RR", "OR", "RD"):
-            return _two_proportions(measure, columns)
+            return _two_proportions(measure, columns, keep_empty)
         if measure in ("MD", "SMD", "SMD-D", "SMD1"):
             return _two_means(measure, columns)
         if measure in ("MC", "SMCC", "SMCR"):
@@ -187,11 +190,11 @@ def _change(measure: str, c: Mapping[str, FloatArray]) -> tuple[FloatArray, Floa
     return value, 1 / n + value**2 / (2 * n)
 
 
-def _two_proportions(measure: str, c: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
+def _two_proportions(measure: str, c: Mapping[str, FloatArray], keep_empty: bool) -> tuple[FloatArray, FloatArray]:
     a, b, x, d = c["a"], c["n1"] - c["a"], c["c"], c["n2"] - c["c"]
     half = np.where((a == 0) | (b == 0) | (x == 0) | (d == 0), 0.5, 0.0)
     # In a study where nobody, or everybody, had the event in both arms a ratio says nothing: left missing.
-    if measure != "RD":
+    if measure != "RD" and not keep_empty:
         half = np.where(((a == 0) & (x == 0)) | ((b == 0) & (d == 0)), np.nan, half)
     a, b, x, d = a + half, b + half, x + half, d + half
     n1, n2 = a + b, x + d
@@ -252,7 +255,7 @@ def noncentral_t_interval(t: float, df: float, level: float) -> tuple[float, flo
             return float(stats.nct.cdf(t, df, ncp)) - probability
 
         width = 5.0
-        while gap(t - width) < 0 or gap(t + width) > 0:
+        while not (gap(t - width) >= 0 >= gap(t + width)):  # also where SciPy's tail is not a number
             width *= 2
             if width > 1e4:
                 raise refuse(

@@ -31,7 +31,7 @@ import numpy as np
 from scipy import optimize, stats
 
 from keel.domain.errors import refuse
-from keel.outcomes.columns import FloatArray, check_full_rank
+from keel.outcomes.columns import FloatArray, alphabetical, check_full_rank
 
 METHODS = ("REML", "ML", "PM", "EB", "DL", "HE", "SJ", "HS", "FE")
 TESTS = ("z", "t", "knha")
@@ -387,7 +387,7 @@ def by_subgroup(
     """
     names = np.array(group)
     fitted: list[tuple[str, Pooled | None]] = []
-    for name in sorted(set(group)):
+    for name in alphabetical(set(group)):
         rows = names == name
         whole = rows.sum() > 1
         fitted.append((name, pool(effect[rows], variance[rows], method=method, test=test) if whole else None))

@@ -6,14 +6,14 @@ the analysis is valid where data are missing at random given what is in the mode
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
 from keel.domain.errors import Refused, refuse
-from keel.outcomes.columns import check_column, is_text, numbers
+from keel.outcomes.columns import alphabetical, check_column, is_text, numbers
 from keel.outcomes.covariance import Array
 from keel.outcomes.formula import FACTOR_FUNCTIONS, Codes, Coding, Column, Factor, Formula, code, evaluate
 
@@ -62,7 +62,7 @@ def repeated_measures(
     response = numbers(table, formula.response)
     columns = {name: _column(table, name, formula, visit, spatial) for name in formula.columns_used()}
     at_visit: Column = _time(table, visit) if spatial else _factor(table[visit])
-    who = _factor(table[subject])
+    who = _factor(table[subject], sort=sorted)  # no level of it is ever compared with another
     in_group = _factor(table[group]) if group else Factor(np.zeros(table.height, dtype=np.int64), ("",))
     weight = numbers(table, weights) if weights else np.ones(table.height)
     usable = np.isfinite(response) & np.isfinite(weight) & _known(at_visit) & _known(who) & _known(in_group)
@@ -152,7 +152,7 @@ def _is_words(table: pl.DataFrame, name: str) -> bool:
     return table[name].dtype == pl.Boolean or is_text(table, name)
 
 
-def _factor(column: pl.Series) -> Factor:
+def _factor(column: pl.Series, *, sort: Callable[[list[str]], list[str]] = alphabetical) -> Factor:
     """Levels in the order R gives them: an Enum's own, numbers by size, words by the alphabet. Missing is -1."""
     if column.dtype == pl.Boolean:
         column = column.cast(pl.String).str.to_uppercase()
@@ -162,7 +162,7 @@ def _factor(column: pl.Series) -> Factor:
         text = column.cast(pl.String)
     elif column.dtype in (pl.String, pl.Categorical):
         text = column.cast(pl.String)
-        levels = text.drop_nulls().unique().sort().to_list()
+        levels = sort(text.drop_nulls().unique().to_list())
         as_numbers = pl.Series(levels, dtype=pl.String).cast(pl.Float64, strict=False)
         if levels and as_numbers.null_count() == 0:
             levels = [levels[i] for i in as_numbers.arg_sort()]

@@ -13,6 +13,7 @@ import pytest
 from keel.cli import main
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference/meta/reference.json").read_text())
+METAFOR_ALL_FOUR = (-1.093094505032, 0.455387767061)
 META_KEYS = [
     *("k", "estimate", "se", "ci_low", "ci_high", "statistic", "p"),
     *("tau2", "i2", "h2", "q", "q_p", "prediction_low", "prediction_high"),
@@ -100,12 +101,50 @@ def test_an_unfit_file_is_refused_in_words(
     assert says in refused(capsys, "meta", path, "--effect", "yi", "--variance", "vi", "--json")
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("yi,vi,yi\n1,1,2\n2,1,3\n", "two of its columns are called 'yi'"),
+        ("yi,vi\n1,1\n2,1,3\n", "row 2 has more fields than the 2 columns"),
+    ],
+)
+def test_columns_that_cannot_be_told_apart_are_refused(
+    text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "unfit.csv"
+    path.write_text(text)
+    assert says in refused(capsys, "meta", path, "--effect", "yi", "--variance", "vi", "--json")
+
+
+def test_a_change_without_error_has_no_exact_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "far.csv"
+    path.write_text("before,after\n" + "".join(f"{i % 5},{1e9 + i % 7}\n" for i in range(40)))
+    assert "too large" in refused(capsys, "effect-size", path, "--before", "before", "--after", "after")
+
+
+def test_studies_without_an_event_are_left_out_aloud_or_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Kept, as metafor 3.8-1 does by default: rma(measure = "OR", ai, n1i, ci, n2i, method = "DL") of these four studies."""
+    path = tmp_path / "counts.csv"
+    path.write_text("a,n1,c,n2\n3,20,8,21\n0,15,4,15\n0,12,0,13\n5,30,9,28\n")
+    asked = ("meta", path, "--measure", "OR", "--method", "DL", "--json")
+    assert main([str(a) for a in asked]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["k"] == 3
+    assert "Row 3" in said.err
+    kept = ask(capsys, *asked, "--keep-empty")
+    assert kept["k"] == 4
+    assert kept["estimate"] == pytest.approx(METAFOR_ALL_FOUR[0], rel=1e-6)
+    assert kept["se"] == pytest.approx(METAFOR_ALL_FOUR[1], rel=1e-6)
+
+
 def test_a_file_that_is_not_a_table_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "noise.parquet"
     path.write_bytes(b"\x00\xff\xfe nothing")
-    assert "neither CSV nor Parquet" in refused(capsys, "meta", path, "--effect", "yi", "--variance", "vi")
+    assert "not a whole Parquet file" in refused(capsys, "meta", path, "--effect", "yi", "--variance", "vi")
     path.rename(tmp_path / "noise.csv")
-    refused(capsys, "meta", tmp_path / "noise.csv", "--effect", "yi", "--variance", "vi")
+    assert "line 1 is not text" in refused(capsys, "meta", tmp_path / "noise.csv", "--effect", "yi", "--variance", "vi")
     assert "no such file" in refused(capsys, "meta", tmp_path / "nowhere.csv", "--effect", "yi", "--variance", "vi")
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keel.domain.errors import Refused
-from keel.outcomes.columns import read_table
+from keel.outcomes.columns import alphabetical, read_table
 from keel.outcomes.formula import Factor, code, evaluate, parse_formula
 from keel.outcomes.repeated import repeated_measures
 
@@ -60,3 +60,12 @@ def test_a_crossing_does_not_depend_on_the_order_of_its_factors(names: list[str]
         return {tuple(column) for column in matrix.T}
 
     assert columns("y ~ " + " * ".join(names)) == columns("y ~ a * b * c")
+
+
+def test_words_are_sorted_as_r_sorts_them() -> None:
+    """sort() of R 4.2.2 in C.UTF-8 (ICU's root collation)."""
+    signs = ["-1", "(none)", "<5", "1:5", "10 mg", "10mg", "1mg", "25 mg", "25-mg", "25mg"]
+    near = ["a", "A", "Ä", "a b", "a_b", "a-b", "a+b", "aab", "active", "b", "B placebo", "Beta"]
+    doses = ["drug A", "drug1", "Drug10", "drug2", "drugA", "e", "é", "elan", "élan", "elbow"]
+    told = [*signs, *near, *doses, "II", "iv", "IV", "placebo", "Placebo", "week 1", "Z", "Zeta", "α"]
+    assert alphabetical(set(told)) == told
