@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,9 +133,10 @@ class House:
         page.wait_for_url(lambda url: "/account/login" not in url)
 
 
-def _database() -> Iterator[str]:
-    """A database of one's own on the PostgreSQL leg; nothing (SQLite in the home) on the other."""
-    if os.environ.get("KEEL_TEST_DATABASE") != "postgresql":
+@contextmanager
+def databases(setting: str) -> Iterator[str]:
+    """The address of a database of one's own on `postgresql`, dropped afterwards; nothing (SQLite in the home) else."""
+    if setting != "postgresql":
         yield ""
         return
     import psycopg
@@ -153,7 +155,7 @@ def _database() -> Iterator[str]:
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     """An empty house that is open; stopped and removed after the test."""
-    for database in _database():
+    with databases(os.environ.get("KEEL_TEST_DATABASE", "")) as database:
         opened = House(tmp_path, database)
         try:
             opened.start()
