@@ -231,6 +231,7 @@ def amend_response(
         corrected = replace(corrected, scores=scores)
         _raise_due(writing, state, corrected, definition, given, by, at, finished=True)
         _judge_again(writing, state, corrected, by, at)
+        judge_with(writing, state, known.instrument, at=at)
         return writing.recorded()
 
 

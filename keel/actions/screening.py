@@ -29,7 +29,7 @@ from keel.domain.safety import judge as judge_facts
 from keel.library.document_files import document_entry
 from keel.library.rule_files import catalogue, rules_for
 from keel.queries import definitions
-from keel.queries.screening import known_facts
+from keel.queries.screening import SUICIDE_SCREENS, known_facts
 from keel.records import journal, keys, vault
 from keel.records.journal import Recorded, Writing
 from keel.records.models import CourseRow, EventRow, SiteRow, StudyRow
@@ -328,8 +328,7 @@ def _guard(state: Course) -> str:
 def _judge_in(
     writing: Writing, state: Course, *, on: date, guard: str, by: Actor, at: datetime, id: str | None = None
 ) -> None:
-    rules = rules_for(state.protocol)
-    verdict = judge_facts(rules, known_facts(state, on=on, guard=guard, catalogue=rules.catalogue), guard=guard)
+    verdict = _verdict(state, on, guard)
     findings = _findings(verdict)
     payload = {"on": on.isoformat(), "guard": guard, "verdict": verdict.level.value, "findings": findings}
     writing.append("judged", payload, by=by, at=at, id=id)
@@ -342,21 +341,36 @@ def _judge_in(
 
 
 def judge_with(writing: Writing, before: Course, instrument: str, *, at: datetime) -> None:
-    """Judge anew, within the decision that finished a questionnaire which supplies facts of a screening.
+    """Judge anew, within the decision that finished or corrected a questionnaire which supplies facts to the rules.
 
-    `before` is the course as it stood before that: it says already whether there is a screening to judge.
+    `before` is the course as it stood before that. Until enrolment every such questionnaire counts. Afterwards the rules
+    are judged on the morning of a dose, and what is told of suicide later on that day is judged at once: where it
+    changes a finding, the signature under the verdict falls, and the dose waits for a new one.
     """
-    if not before.open or not before.findings or before.enrolled_on is not None:
+    if not before.open or not before.findings:
         return
-    if f"scales.{instrument}" in catalogue() or instrument == "c-ssrs-screener":
-        state: Course = writing.state(fold)
-        _judge_in(writing, state, on=today_at(state.site, at), guard="admit", by=access.SYSTEM, at=at)
+    today = today_at(before.site, at)
+    if before.enrolled_on is None:
+        if f"scales.{instrument}" in catalogue() or instrument in SUICIDE_SCREENS:
+            state: Course = writing.state(fold)
+            _judge_in(writing, state, on=today, guard="admit", by=access.SYSTEM, at=at)
+    elif instrument in SUICIDE_SCREENS and before.judged_on == today:
+        state = writing.state(fold)
+        found = {f["rule"]: f["finding"] for f in _findings(_verdict(state, today, "give_dose"))}
+        if found != {f["rule"]: f["finding"] for f in before.findings}:
+            _judge_in(writing, state, on=today, guard="give_dose", by=access.SYSTEM, at=at)
+
+
+def _verdict(state: Course, on: date, guard: str) -> Verdict:
+    rules = rules_for(state.protocol)
+    return judge_facts(rules, known_facts(state, on=on, guard=guard, catalogue=rules.catalogue), guard=guard)
 
 
 def _findings(verdict: Verdict) -> list[dict[str, Any]]:
     """The findings as plain JSON, worst first, each under a name of its own.
 
-    Findings about a medicine carry its name in theirs: overriding one medicine must not let the next one pass. Where
+    Findings about a medicine, and about a diagnosis that no rule knows, carry its name in theirs: overriding one must
+    not let the next one pass. Where
     a site's rule stands beside ours under one name, the worse finding counts.
     """
     kept: dict[str, dict[str, Any]] = {}
@@ -368,6 +382,9 @@ def _findings(verdict: Verdict) -> list[dict[str, Any]]:
 
 
 def _name_of(finding: Mapping[str, Any]) -> str:
+    if finding["rule"] == "diagnosis-not-known":
+        diagnosis = re.sub(r"[^a-z0-9]+", "-", finding["missing"][0].removeprefix("diagnoses.")).strip("-")
+        return f"{finding['rule']}:{diagnosis}"[:100]
     about = finding["used"].get("medications", {"value": []})["value"]
     if not finding["rule"].startswith("medication-") or len(about) != 1:
         return str(finding["rule"])

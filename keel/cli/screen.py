@@ -14,7 +14,7 @@ from keel.cli.safety_manual import manual
 from keel.domain.errors import refuse
 from keel.domain.fact import read_facts
 from keel.domain.medication import Interaction, rows_for
-from keel.domain.safety import GUARDS, MEDICINE_FINDINGS, Rule, judge
+from keel.domain.safety import FINDINGS_OF_NO_RULE, GUARDS, Rule, judge
 from keel.library import rule_files
 
 
@@ -61,15 +61,29 @@ def _safety(argv: Sequence[str]) -> int:
 
 def _json(name: str) -> Any:
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise refuse("The facts were not read", str(error.strerror or error), "Give a file", where=name) from None
     except UnicodeDecodeError:
         raise refuse("The facts were not read", "the file is not UTF-8 text", "Save it as UTF-8", where=name) from None
     try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        value = json.loads(text, object_pairs_hook=_once)
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        why = "a name or a word in it holds half a character"
+        raise refuse("The facts were not read", why, "Write that word anew", where=name) from None
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise refuse("The facts were not read", f"it is not JSON: {error}", "Mend that line", where=name) from None
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object as it was written: of two facts under one name nobody can say which is meant."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
+        raise refuse("The facts were not read", f"{twice!r} stands twice in one object", "Leave one", where=twice)
+    return found
 
 
 def _day(text: str | None) -> date:
@@ -109,8 +123,8 @@ def _explanation(rule_id: str, protocol: str | None) -> dict[str, Any]:
 
 def _medicine_explanation(rule_id: str, protocol: str | None) -> dict[str, Any]:
     """A finding about a medicine comes from a row of the matrix, or says that there is none."""
-    if rule_id in MEDICINE_FINDINGS:
-        return {"rule": rule_id, "title": MEDICINE_FINDINGS[rule_id], "substances": {}}
+    if rule_id in FINDINGS_OF_NO_RULE:
+        return {"rule": rule_id, "title": FINDINGS_OF_NO_RULE[rule_id], "substances": {}}
     substances = [rule_files.rules_for(protocol).substance] if protocol else rule_files.substances()
     rows = [row for substance in substances for row in rule_files.matrix(substance) if row.rule_id == rule_id]
     if not rows:
@@ -118,7 +132,7 @@ def _medicine_explanation(rule_id: str, protocol: str | None) -> dict[str, Any]:
         raise refuse(
             f"There is no rule called {rule_id!r}",
             "no file and no row of the medication matrix has that name",
-            f"Known: {', '.join(sorted(known | set(MEDICINE_FINDINGS)))}",
+            f"Known: {', '.join(sorted(known | set(FINDINGS_OF_NO_RULE)))}",
             code="unknown-rule",
         )
     return {

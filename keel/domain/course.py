@@ -154,6 +154,12 @@ class Course:
         return {v.id: v.cause for v in self.visits.values() if v.cause}
 
     @property
+    def signed(self) -> bool:
+        """The participant has signed every required document that was offered, and withdrawn none of them."""
+        needed = [c for c in self.consents.values() if c.required]
+        return bool(needed) and all(c.signed_at and not c.withdrawn_at for c in needed)
+
+    @property
     def consented(self) -> bool:
         """Every required document that was offered is signed and countersigned, and none of them is withdrawn."""
         needed = [c for c in self.consents.values() if c.required]
@@ -161,12 +167,18 @@ class Course:
 
     @property
     def standing_stops(self) -> tuple[Plain, ...]:
-        """Findings of stop or unknown that no physician has overridden. An override of unknown is none of stop."""
+        """Findings of stop or unknown that no physician has overridden.
+
+        An override of unknown is none of stop, and none holds once what the finding stands on has changed: who decided
+        about a pressure of 142 said nothing about one of 190.
+        """
         return tuple(f for f in self.findings if f["finding"] in ("stop", "unknown") and not self._overrides(f))
 
     def _overrides(self, finding: Plain) -> bool:
         made = self.overridden.get(finding["rule"])
-        return made is not None and (finding["finding"] == "unknown" or made["finding"] == "stop")
+        if made is None or (finding["finding"] == "stop" and made["finding"] != "stop"):
+            return False
+        return bool(made["stood_on"] == _stood_on(finding))
 
     def response_for(self, visit: str, instrument: str) -> Response | None:
         """The finished response to an instrument at a visit."""
@@ -174,6 +186,12 @@ class Course:
             r for r in self.responses.values() if (r.visit, r.instrument) == (visit, instrument) and r.completed_at
         ]
         return found[-1] if found else None
+
+
+def _stood_on(finding: Plain) -> Plain:
+    """What a finding rests on, whatever the day: the values it used and what it lacks."""
+    used = {name: fact["value"] for name, fact in finding.get("used", {}).items()}
+    return {"used": used, "missing": sorted(finding.get("missing", ()))}
 
 
 def fold(state: Course | None, event: Event) -> Course:
@@ -271,6 +289,7 @@ def _judged(c: Course, e: Event) -> Course:
 
 @_on("finding_overridden")
 def _overridden(c: Course, e: Event) -> Course:
+    finding = next((f for f in c.findings if f["rule"] == e.payload["rule"]), {})
     return replace(
         c,
         overridden={
@@ -279,6 +298,7 @@ def _overridden(c: Course, e: Event) -> Course:
                 "by": e.by["actor"],
                 "reason": e.payload["reason"],
                 "finding": e.payload["finding"],
+                "stood_on": _stood_on(finding),
                 "at": e.occurred_at.isoformat(),
                 "event": e.id,
             },

@@ -24,7 +24,9 @@ class FactKind:
     """One line of the catalogue: what a fact is called, what it may be, how long it holds and who supplies it.
 
     `least` and `most` bound what a living person can have (they catch slips of the pen, they are no
-    safety limits). `max_age_days` gives, for each guarded step, the age after which it is unknown again.
+    safety limits). `max_age_days` gives, for each guarded step, the age after which it is unknown again;
+    `lasting` are the answers that age does not undo (a positive pregnancy test stands until another one). `choices`
+    are all the answers of a choice, and of a list of choices the ones that the rules know.
     """
 
     name: str
@@ -37,6 +39,7 @@ class FactKind:
     choices: tuple[str, ...] = ()
     fields: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     max_age_days: Mapping[str, int] = field(default_factory=dict)
+    lasting: tuple[str, ...] = ()
     supplied_by: tuple[str, ...] = ()
     ask: str = ""
 
@@ -62,7 +65,10 @@ class Fact:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of one person on one day: `known` by name, and for what was given in vain, `absent` says why."""
+    """What is known of one person on one day: `known` by name, and for what was given in vain, `absent` says why.
+
+    `notes` are of what was given and can never have been right, and of names that no catalogue has.
+    """
 
     on: date
     known: Mapping[str, Fact] = field(default_factory=dict)
@@ -71,6 +77,10 @@ class Facts:
 
     def why_absent(self, name: str) -> str:
         return self.absent.get(name, "not known")
+
+    def is_wrong(self, name: str) -> bool:
+        """Whether something was told of it that can never have been right: not the same as never asked."""
+        return any(note.where == name for note in self.notes)
 
 
 def read_facts(raw: object, catalogue: Mapping[str, FactKind], *, on: date, guard: str = "admit") -> Facts:
@@ -84,18 +94,25 @@ def read_facts(raw: object, catalogue: Mapping[str, FactKind], *, on: date, guar
     known: dict[str, Fact] = {}
     absent: dict[str, str] = {}
     notes: list[Reason] = []
+    told: dict[str, Any] = {}
     for name, given, day, source in _leaves(raw, catalogue, notes):
         if given is None:
             continue
         kind = catalogue[name]
         try:
+            if (first := told.setdefault(name, given)) is not given and first != given:
+                raise _NotAFact(f"it is told twice, as {_short(first)} and as {_short(given)}")
             fact_on = read_day(day)
             value = _read_value(kind, given)
-            _check_age(kind, fact_on, on, guard)
+            if value not in kind.lasting:
+                _check_age(kind, fact_on, on, guard)
+            elif fact_on is not None:
+                _check_not_to_come(fact_on, on)
             if isinstance(value, tuple) and kind.kind == "readings":
                 value = _fresh_readings(kind, value, on, guard)
             known[name] = Fact(name, value, fact_on, source)
         except _NotAFact as reason:
+            known.pop(name, None)
             absent[name] = str(reason)
             if reason.wrong:
                 notes.append(
@@ -137,14 +154,18 @@ def _leaves(
                 notes.append(
                     Reason("A group of facts was set aside", "it is not an object", "Give it by name", name, "bad-fact")
                 )
-        elif name:
-            notes.append(
-                Reason("A fact was not used", "no fact of that name is in the catalogue", "", name, "unknown-fact")
-            )
+        elif given is not None:
+            why = "no fact of that name is in the catalogue"
+            notes.append(Reason("A fact was not used", why, "", name or "(no name)", "unknown-fact"))
 
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def read_day(value: object) -> date | None:
@@ -157,39 +178,43 @@ def read_day(value: object) -> date | None:
         if isinstance(value, date):
             return value
         if isinstance(value, str):
-            return date.fromisoformat(value.strip()[:10])
+            return datetime.fromisoformat(value.strip()).date()
     except ValueError:
         pass
-    raise _NotAFact(f"its day {value!r} is not a date like 2026-03-01")
+    raise _NotAFact(f"its day {_short(value)} is not a date like 2026-03-01")
 
 
 def _check_age(kind: FactKind, fact_on: date | None, on: date, guard: str) -> None:
     if fact_on is None:
         return
-    if fact_on > on:
-        raise _NotAFact(f"it is dated {fact_on}, which lies after {on}")
+    _check_not_to_come(fact_on, on)
     longest = kind.max_age_days.get(guard)
     age = (on - fact_on).days
     if longest is not None and age > longest:
         raise _NotAFact(f"it is {age} days old and holds for {longest} days", wrong=False)
 
 
+def _check_not_to_come(fact_on: date, on: date) -> None:
+    if fact_on > on:
+        raise _NotAFact(f"it is dated {fact_on}, which lies after {on}")
+
+
 def _read_value(kind: FactKind, given: Any) -> FactValue:
     match kind.kind:
         case "flag":
             if not isinstance(given, bool):
-                raise _NotAFact(f"{given!r} is neither true nor false")
+                raise _NotAFact(f"{_short(given)} is neither true nor false")
             return given
         case "number":
             return _number(given, kind.least, kind.most, kind.unit)
         case "choice":
             if not isinstance(given, str) or given.strip().casefold() not in kind.choices:
-                raise _NotAFact(f"{given!r} is not one of {', '.join(kind.choices)}")
+                raise _NotAFact(f"{_short(given)} is not one of {', '.join(kind.choices)}")
             return given.strip().casefold()
         case "choices":
             if not isinstance(given, list | tuple) or not all(isinstance(g, str) for g in given):
                 raise _NotAFact("it is not a list of words")
-            return tuple(g.strip().casefold() for g in given)
+            return tuple("_".join(g.casefold().replace("-", " ").split()) for g in given if g.strip())
         case "readings":
             return _read_readings(kind, given)
     try:
@@ -200,7 +225,7 @@ def _read_value(kind: FactKind, given: Any) -> FactValue:
 
 def _number(given: Any, least: float | None, most: float | None, unit: str) -> float | int:
     if isinstance(given, bool) or not isinstance(given, int | float) or not -_LARGEST < given < _LARGEST:
-        raise _NotAFact(f"{str(given)[:40]!r} is not a number that can be")
+        raise _NotAFact(f"{_short(given)} is not a number that can be")
     if (least is not None and given < least) or (most is not None and given > most):
         raise _NotAFact(f"{given} {unit}".rstrip() + f" cannot be: it lies outside {least} to {most}")
     return given
@@ -214,7 +239,7 @@ def _read_readings(kind: FactKind, given: Any) -> tuple[Reading, ...]:
     readings = []
     for one in given:
         if not isinstance(one, Mapping):
-            raise _NotAFact(f"{one!r} is not a reading")
+            raise _NotAFact(f"{_short(one)} is not a reading")
         if any(one.get(name) is None for name in kind.fields):
             raise _NotAFact(f"a reading lacks {' or '.join(kind.fields)}")
         figures = {name: float(_number(one[name], *bounds, kind.unit)) for name, bounds in kind.fields.items()}

@@ -15,6 +15,11 @@ from typing import Any, Final
 
 from keel.domain.expression import Expression
 
+_NO_DOSE: Final = re.compile(
+    r"(-\s*\d|nan\b|-?inf|0+([.,]0+)?\s*[a-zµμ]*$|[\d.,]+\s*(kg|kilograms?|lbs?|pounds?|t|l|liters?|litres?)\b)", re.I
+)
+"""A dose below or at nothing, or in a unit in which nobody takes a medicine."""
+
 _LONGEST_HOURS: Final = 24 * 365
 """No medicine has a longer half-life than a year: a longer one is a slip of the pen."""
 
@@ -77,7 +82,7 @@ def _read_medication(one: Any) -> Medication:
     if isinstance(one, str):
         one = {"name": one}
     if not isinstance(one, Mapping) or not isinstance(one.get("name"), str) or not one["name"].strip():
-        raise ValueError(f"{one!r} has no name of a medicine")
+        raise ValueError(f"{str(one)[:60]!r} has no name of a medicine")
     name = one["name"].strip()
     days = {key: _day(one.get(key), name, key) for key in ("started_on", "stopped_on", "last_dose_on")}
     if days["started_on"] and days["stopped_on"] and days["stopped_on"] < days["started_on"]:
@@ -87,8 +92,21 @@ def _read_medication(one: Any) -> Medication:
         isinstance(half_life, bool) or not isinstance(half_life, int | float) or not 0 < half_life < _LONGEST_HOURS
     ):
         raise ValueError(f"the half-life of {name} is not a number of hours that can be")
-    dose = one.get("dose")
-    return Medication(name, "" if dose is None else str(dose), half_life_hours=half_life, **days)
+    return Medication(name, _dose(one.get("dose"), name), half_life_hours=half_life, **days)
+
+
+def _dose(given: Any, name: str) -> str:
+    """What was written of a dose; nothing reckons with it, and what can be no dose is not let stand as one."""
+    if given is None:
+        return ""
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        raise ValueError(f"the dose of {name} is neither a number nor words")
+    text = str(given).strip()
+    if _NO_DOSE.match(text):
+        raise ValueError(
+            f"the dose of {name} cannot be {text[:20]!r}: it is not above nothing, or in no unit of a dose"
+        )
+    return text[:80]
 
 
 def _day(value: Any, name: str, key: str) -> date | None:

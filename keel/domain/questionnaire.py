@@ -16,7 +16,7 @@ from keel.domain.errors import Reason, Refused, refuse
 from keel.domain.instrument import Code, Instrument, Item
 from keel.domain.protocol import Endpoint, Protocol
 from keel.domain.scoring import SafetyFlag, safety_flags
-from keel.domain.visit import arm_of
+from keel.domain.visit import arm_of, lacks_consent
 
 RESPONDENT_OF = {
     "participant": "participant",
@@ -103,15 +103,11 @@ def check_respondent(role: str, respondent: str) -> None:
 
 
 def check_consent(course: Course, protocol: Protocol, visit: str) -> None:
-    """Beyond screening nothing is asked before consent stands."""
-    kind = protocol.visit(visit, arm_of(course, protocol)).kind if visit else ""
-    if kind != "screening" and not course.consented:
-        raise refuse(
-            "The questionnaire was not taken",
-            "consent is not signed and countersigned",
-            "Have every consent signed first",
-            code="before-consent",
-        )
+    """Nothing is asked before there is consent for it."""
+    asked = protocol.visit(visit, arm_of(course, protocol)) if visit else None
+    if why := lacks_consent(course, protocol, asked):
+        what, mend = "The questionnaire was not taken", "Have every consent signed first"
+        raise refuse(what, why, mend, code="before-consent")
 
 
 def standing(course: Course, visit: str, instrument: str, respondent: str) -> Response | None:

@@ -38,12 +38,15 @@ QUESTIONS: Final = frozenset(
 MEDICINES_QUESTIONS: Final = frozenset({"takes", "takes_class", "within_weeks", "taken_in_last_days"})
 
 
-MEDICINE_FINDINGS: Final = {
+FINDINGS_OF_NO_RULE: Final = {
+    "fact-set-aside": "A fact that cannot be right and that no rule asked for: unknown, never passed over",
+    "fact-not-known": "A fact under a name that no rule knows: nothing was judged by it",
+    "diagnosis-not-known": "A diagnosis that no rule knows: unknown, never harmless",
     "medication-interactions": "Whether anybody has asked which medicines are taken",
     "medication-unknown-name": "A medicine that nobody here knows: unknown, never harmless",
     "medication-not-in-matrix": "A medicine that the matrix of the substance does not speak of",
 }
-"""The findings about medicines that come from no row of the matrix."""
+"""The findings that come from no rule of the shelf and no row of the matrix: about what nobody here can read."""
 
 
 class Level(StrEnum):
@@ -255,6 +258,8 @@ def judge(rules: RuleSet, facts: Facts, *, guard: str = "admit") -> Verdict:
     world = _World(rules, facts)
     findings = [_judge_rule(rule, world) for rule in rules.rules if guard in rule.guards]
     findings += _judge_medicines(rules, world, guard)
+    findings += _judge_diagnoses(rules, world)
+    findings += _judge_set_aside(rules, facts, {m.name for f in findings for m in f.missing})
     findings.sort(key=lambda f: (-f.level.rank, f.rule, f.because))
     return Verdict(worst(f.level for f in findings), tuple(findings), rules.protocol, facts.on, guard)
 
@@ -386,11 +391,16 @@ class _World:
         return name
 
     def reported(self, path: str) -> Answer:
-        """A flag that is heeded when it was told and not asked for otherwise."""
+        """A flag that is heeded when it was told and not asked for otherwise; told in vain it is not known."""
+        if self.facts.is_wrong(path):
+            return self.look(path)
         fact = self.facts.known.get(path)
         return Answer(fact is not None and fact.value is True, frozenset({path} if fact else ()))
 
     def known(self, path: str) -> Answer:
+        """Whether a fact was told; of one that was told and cannot be right nobody knows."""
+        if self.facts.is_wrong(path):
+            return self.look(path)
         return Answer(path in self.facts.known, frozenset({path} if path in self.facts.known else ()))
 
     def age_days(self, path: str) -> Answer:
@@ -469,6 +479,35 @@ _QUESTIONS: Final[Mapping[str, Callable[..., Answer]]] = {
     "cssrs_at_least": _World.cssrs_at_least,
     "bmi": _World.bmi,
 }
+
+
+# ---- what no rule can read ----------------------------------------------------------------------
+
+
+def _judge_diagnoses(rules: RuleSet, world: _World) -> Iterable[Finding]:
+    """One finding for each diagnosis that no rule knows: it is for a physician to say what it means here."""
+    fact, kind = world.facts.known.get("diagnoses"), rules.catalogue.get("diagnoses")
+    if fact is None or kind is None or not isinstance(fact.value, tuple):
+        return
+    for name in dict.fromkeys(one for one in fact.value if isinstance(one, str) and one not in kind.choices):
+        missing = Missing(f"diagnoses.{name}", f"no rule knows a diagnosis called {name!r}", kind.supplied_by)
+        because = f"{name.replace('_', ' ')}: no rule here knows this diagnosis, and what is not known is not harmless."
+        used = (replace(fact, value=(name,)),)
+        yield Finding("diagnosis-not-known", Level.UNKNOWN, because, rules.reviews, used=used, missing=(missing,))
+
+
+def _judge_set_aside(rules: RuleSet, facts: Facts, named: set[str]) -> Iterable[Finding]:
+    """One finding for each thing told that nobody could use and that no rule has named yet: nothing is lost silently."""
+    for note in facts.notes:
+        if note.code == "unknown-fact":
+            missing = Missing(note.where, "no fact of that name is in the catalogue", ("coordinator", "physician"))
+            because = f"{note.where} was told, and no rule knows a fact of that name: nothing was judged by it."
+            yield Finding("fact-not-known", Level.UNKNOWN, because, rules.reviews, missing=(missing,))
+        elif note.where not in named:
+            kind = rules.catalogue.get(note.where)
+            missing = Missing(note.where, note.why, kind.supplied_by if kind else ("physician",))
+            because = f"{note.what}: {note.why}."
+            yield Finding("fact-set-aside", Level.UNKNOWN, because, rules.reviews, missing=(missing,))
 
 
 def _number(value: Value) -> float:

@@ -122,8 +122,7 @@ def check_day(what: str, on: date, *, today: date, since: date | None = None) ->
 
 def check_visit_has_consent(course: Course, visit: str) -> None:
     """What is found at a visit needs consent signed by the participant first; what is told before that has no visit."""
-    needed = [c for c in course.consents.values() if c.required]
-    if not needed or not all(c.signed_at and not c.withdrawn_at for c in needed):
+    if not course.signed:
         raise refuse(
             "The facts were not recorded",
             f"they come from the visit {visit!r} and consent is not signed",

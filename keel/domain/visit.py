@@ -61,8 +61,7 @@ def check_visit(course: Course, protocol: Protocol, visit: str, on: date, *, tod
                 "future",
             )
         )
-    if found.kind != "screening":
-        reasons += _not_yet(course, found, visit)
+    reasons += _not_yet(course, protocol, found)
     if reasons:
         raise Refused(reasons)
     known = happened(course)
@@ -71,18 +70,32 @@ def check_visit(course: Course, protocol: Protocol, visit: str, on: date, *, tod
     return found
 
 
-def _not_yet(course: Course, visit: Visit, id: str) -> Iterable[Reason]:
-    if not course.consented:
+def lacks_consent(course: Course, protocol: Protocol, visit: Visit | None) -> str:
+    """Why nothing may be done or asked at a visit yet; empty when it may.
+
+    A trial's screening waits for the participant's signature, everything after it for the countersignature as well. A
+    regulated service may ask what its client's form asks before anybody consents to a session: a house rule.
+    """
+    if visit is not None and visit.kind == "screening":
+        is_service = protocol.service_model == "regulated_service"
+        return "" if is_service or course.signed else "consent is not signed by the participant"
+    return "" if course.consented else "consent is not signed and countersigned"
+
+
+def _not_yet(course: Course, protocol: Protocol, visit: Visit) -> Iterable[Reason]:
+    if why := lacks_consent(course, protocol, visit):
         yield Reason(
-            f"{visit.label} was not recorded",
-            "consent is not signed and countersigned",
-            "Have every consent signed first",
-            id,
-            "before-consent",
+            f"{visit.label} was not recorded", why, "Have every consent signed first", visit.id, "before-consent"
         )
+    if visit.kind == "screening":
+        return
     if course.enrolled_on is None:
         yield Reason(
-            f"{visit.label} was not recorded", "the course is not enrolled", "Enrol it first", id, "before-enrolment"
+            f"{visit.label} was not recorded",
+            "the course is not enrolled",
+            "Enrol it first",
+            visit.id,
+            "before-enrolment",
         )
 
 

@@ -311,14 +311,16 @@ def catalogue() -> Mapping[str, FactKind]:
 
 @lru_cache(maxsize=4)
 def _catalogue(stamp: Stamp) -> Mapping[str, FactKind]:
-    """A site may add facts and let ours go stale sooner, never later."""
+    """A site may add facts and diagnoses, and let ours go stale sooner, never later."""
     kinds: dict[str, FactKind] = {}
     for entry in _entries("tables", "facts"):
         for row in entry.table["facts"]:
             new = _fact_kind(row)
             old = kinds.setdefault(new.name, new)
             sooner = {guard: min(days, new.max_age_days.get(guard, days)) for guard, days in old.max_age_days.items()}
-            kinds[new.name] = replace(old, max_age_days={**new.max_age_days, **sooner})
+            choices = dict.fromkeys((*old.choices, *new.choices)) if old.kind == "choices" else old.choices
+            ages = {**new.max_age_days, **sooner}
+            kinds[new.name] = replace(old, max_age_days=ages, choices=tuple(choices))
     return kinds
 
 
@@ -336,6 +338,7 @@ def _fact_kind(row: Mapping[str, Any]) -> FactKind:
         choices=tuple(row.get("choices", ())),
         fields={name: (float(low), float(high)) for name, (low, high) in row.get("fields", {}).items()},
         max_age_days=row.get("max_age_days", {}),
+        lasting=tuple(row.get("lasting", ())),
         supplied_by=tuple(row["supplied_by"]),
         ask=row.get("ask", ""),
     )

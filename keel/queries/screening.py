@@ -46,6 +46,9 @@ GROUPS = {
     "arrangements": "Arrangements",
 }
 FLAGS = {True: "yes", False: "no"}
+SUICIDE_SCREENS = ("c-ssrs-screener", "c-ssrs-since-last-visit")
+"""The instruments whose answers are facts about suicide. Since the last contact only a yes is one: a no says nothing of
+the time before it."""
 
 
 # ---- what is known --------------------------------------------------------------------------------------------
@@ -86,9 +89,12 @@ def _from_questionnaires(state: Course, catalogue: Mapping[str, FactKind]) -> li
             "source": f"{response.instrument}, answered here",
         }
         given = {f"scales.{response.instrument}": response.scores.get("total")}
-        if response.instrument == "c-ssrs-screener":
-            items = response.items.items()
-            given |= {f"suicidality.{i}": bool(v) if v in (0, 1) else v for i, v in items}
+        if response.instrument in SUICIDE_SCREENS:
+            told = {i: bool(v) if v in (0, 1) else v for i, v in response.items.items()}
+            if response.instrument != "c-ssrs-screener":
+                told = {i: v for i, v in told.items() if v is True}
+                told |= {"q6_when": "past_3_months"} if told.get("q6") else {}
+            given |= {f"suicidality.{i}": v for i, v in told.items()}
         found += [
             (name, {**said, "value": value}) for name, value in given.items() if name in catalogue and value is not None
         ]
@@ -251,8 +257,9 @@ def _used(name: str, fact: Mapping[str, Any], known: Mapping[str, FactKind]) -> 
 def _missing(name: str, why: str, known: Mapping[str, FactKind]) -> MissingFact:
     if name in known:
         return MissingFact(known[name].label, "" if why == "not known" else why, name)
-    if name.startswith("medications."):
-        return MissingFact(name.removeprefix("medications."), why, "medications")
+    for group in ("medications", "diagnoses"):
+        if name.startswith(f"{group}."):
+            return MissingFact(name.removeprefix(f"{group}.").replace("_", " "), why, group)
     if name.startswith("limit."):
         return MissingFact("The limit itself", why, "")
     return MissingFact(name.replace("_", " ").replace(".", ": ").capitalize(), why, "")

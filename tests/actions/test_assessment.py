@@ -7,9 +7,12 @@ from datetime import timedelta
 import pytest
 
 from keel.actions import assessment
-from keel.domain.course import fold
+from keel.actions.visits import hold_visit
+from keel.domain.course import Course, fold
 from keel.domain.errors import Refused
 from keel.domain.events import Actor, new_id
+from keel.domain.visit import lacks_consent
+from keel.library.protocol_files import protocol
 from keel.records import journal
 from keel.records.models import AlertRow, DefinitionRow, ResponseRow
 from keel.records.rebuild import rebuild
@@ -169,6 +172,16 @@ def test_nothing_is_asked_before_consent(clinic: Clinic) -> None:
     eve = participant_of(course)
     with pytest.raises(Refused, match="consent is not signed"):
         assessment.begin(course=course, instrument="phq-9", visit="baseline", by=eve, at=clinic.at)
+    rating = {"instrument": "grid-hamd-17", "items": GRID, "respondent": "rater", "paper": False}
+    given = {"course": course, "visit": "screening", "at": clinic.at}
+    with pytest.raises(Refused, match="not signed by the participant"):
+        assessment.enter(**rating, **given, by=clinic.staff["rater"])
+    with pytest.raises(Refused, match="not signed by the participant"):
+        hold_visit(**given, on=clinic.at.date(), by=clinic.staff["coordinator"])
+    assert (
+        lacks_consent(Course(), protocol("oregon-adult-psilocybin"), protocol("oregon-adult-psilocybin").visits[0])
+        == ""
+    )
 
 
 def test_staff_lay_an_additional_questionnaire_before_the_participant(clinic: Clinic, course: str, ada: Actor) -> None:

@@ -189,6 +189,7 @@ def test_facts_age_between_two_judgements(clinic: Clinic) -> None:
 
 def test_a_rating_of_the_screening_is_judged_when_it_is_finished(clinic: Clinic) -> None:
     course = begin(clinic)
+    consent(clinic, course)
     screening.record_facts(**facts_of(clinic, course, {"qtcf_ms": 408}))
     assert finding(course, "severity").finding == "unknown"
     given: dict[str, Any] = {"course": course, "visit": "screening", "by": clinic.staff["rater"], "at": clinic.at}
@@ -218,8 +219,9 @@ def test_acute_suicidality_calls_somebody(clinic: Clinic) -> None:
 
 
 def asked_for() -> set[str]:
-    """The facts that some rule of the protocol lacks when nothing is known."""
-    return {name for found in screen("davis-2021", {}, on=START.date()).findings for name in found.as_json()["missing"]}
+    """The facts that some rule of the protocol lacks of a man of whom nothing else is known, and that he is one."""
+    found = screen("davis-2021", {"sex": "male"}, on=START.date()).findings
+    return {"sex", *(name for one in found for name in one.as_json()["missing"])}
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -282,6 +284,66 @@ def test_an_override_of_unknown_is_none_of_stop(clinic: Clinic) -> None:
     assert "stroke" not in {f["rule"] for f in state_of(course).standing_stops}
     screening.record_facts(**facts_of(clinic, course, {"history.stroke": True}))
     assert "stroke" in {f["rule"] for f in state_of(course).standing_stops}
+
+
+def test_an_override_ends_when_what_it_stood_on_has_changed(clinic: Clinic) -> None:
+    course = begin(clinic)
+    physician = clinic.staff["physician"]
+    readings = [{"systolic_mmhg": 142, "diastolic_mmhg": 88, "on": "2026-03-01"}] * 2
+    readings += [{"systolic_mmhg": 142, "diastolic_mmhg": 88, "on": "2026-03-02"}] * 2
+    screening.record_facts(**facts_of(clinic, course, {"blood_pressure": readings}))
+    reason = "White coat, 128 at home."
+    screening.override_finding(course=course, rule="blood-pressure", reason=reason, by=physician, at=clinic.at)
+    screening.judge(course=course, by=physician, at=clinic.at)
+    assert "blood-pressure" not in {f["rule"] for f in state_of(course).standing_stops}
+    higher = [{**one, "systolic_mmhg": 190} for one in readings]
+    screening.record_facts(**facts_of(clinic, course, {"blood_pressure": higher}))
+    assert "blood-pressure" in {f["rule"] for f in state_of(course).standing_stops}
+
+
+def test_overriding_one_diagnosis_does_not_let_the_next_pass(clinic: Clinic) -> None:
+    course = begin(clinic)
+    physician = clinic.staff["physician"]
+    screening.record_facts(**facts_of(clinic, course, {"diagnoses": ["mdd", "panic disorder"]}))
+    rule = "diagnosis-not-known:panic-disorder"
+    screening.override_finding(course=course, rule=rule, reason="No exclusion here.", by=physician, at=clinic.at)
+    screening.record_facts(**facts_of(clinic, course, {"diagnoses": ["mdd", "panic disorder", "narcolepsy"]}))
+    standing = {f["rule"] for f in state_of(course).standing_stops}
+    assert rule not in standing and "diagnosis-not-known:narcolepsy" in standing
+
+
+def test_a_corrected_answer_reaches_the_verdict(clinic: Clinic) -> None:
+    """Before enrolment every questionnaire that supplies a fact; on the morning of a dose what is told of suicide."""
+    course = begin(clinic)
+    consent(clinic, course)
+    rater = clinic.staff["rater"]
+    rating: dict[str, Any] = {"instrument": "grid-hamd-17", "respondent": "rater", "paper": False, "visit": "baseline"}
+    screening.record_facts(**facts_of(clinic, course, {k: v for k, v in CLEAR_FACTS.items() if k != "scales"}))
+    given: dict[str, Any] = {"course": course, "by": rater, "at": clinic.at}
+    assessment.enter(**rating, **given, items=[2] * 9 + [0] * 8)
+    assert finding(course, "severity").finding == "clear"
+    event = next(iter(state_of(course).responses.values())).id
+    assessment.amend_response(**given, event=event, items=[1] * 9 + [0] * 8, reason="The wrong sheet")
+    assert finding(course, "severity").finding == "stop"
+
+
+def test_what_is_told_of_suicide_after_the_mornings_signature_takes_it_away(clinic: Clinic) -> None:
+    course = enrolled(clinic)
+    clinic.later(days=20)
+    judge_clear(clinic, course)
+    assert state_of(course).signed_verdict
+    screen: dict[str, Any] = {"course": course, "visit": "", "by": clinic.staff["physician"], "at": clinic.at}
+    screen |= {"instrument": "c-ssrs-since-last-visit"}
+    assessment.enter(**screen, items={f"q{n}": 0 for n in range(1, 7)})
+    assert state_of(course).signed_verdict, "nothing new was told"
+    event = next(r for r in state_of(course).responses.values() if r.instrument == screen["instrument"]).id
+    told = {"q1": 1, "q2": 1, "q3": 0, "q4": 1, "q5": 0, "q6": 0}
+    given: dict[str, Any] = {"course": course, "by": screen["by"], "at": clinic.at}
+    assessment.amend_response(**given, event=event, items=told, reason="Misread the sheet")
+    state = state_of(course)
+    assert state.signed_verdict is None and state.verdict == "stop"
+    assert "suicidality-high" in {f["rule"] for f in state.standing_stops}
+    refused(screening.sign_verdict, "suicidality-high says stop", **given)
 
 
 def test_overriding_one_medicine_does_not_let_the_next_pass(clinic: Clinic) -> None:

@@ -111,7 +111,13 @@ def test_a_refusal_is_a_sentence_and_status_1(keel: Any, facts: Any, argv: tuple
     assert said in err and "Traceback" not in err
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "{", "null", '"facts"', "[" * 100000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[1, 2]", "{", "null", '"facts"', "[" * 100000, '{"age_years": ' + "9" * 5000 + "}"),
+        *('{"age_years": 40, "age_years": 20}', '{"medications": [{"name": "\\ud800"}]}'),
+    ],
+)
 def test_what_is_no_object_is_refused(keel: Any, facts: Any, text: str) -> None:
     status, _, err = keel("screen", "davis-2021", facts(text))
     assert status == 1 and "were not read" in err

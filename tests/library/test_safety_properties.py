@@ -170,6 +170,48 @@ def test_each_fact_that_a_clear_verdict_stood_on_is_needed(protocol: str) -> Non
                 assert after[finding.rule] is Level.UNKNOWN, (finding.rule, fact.name)
 
 
+def wrong_for(kind: FactKind) -> list[Any]:
+    """What can be no value of a fact: out of every bound, of another kind, or dated to come."""
+    stray: list[Any] = [{"value": {"kind": 1}}, [None], "zzz", {"value": 1, "on": "2026-13-01"}]
+    if kind.kind == "number":
+        stray += [(kind.least or 0) - 1, (kind.most or 0) + 1e6, float("nan"), True]
+    if kind.kind == "readings":
+        stray += [[{"systolic_mmhg": 1200, "diastolic_mmhg": 80}], [{"systolic_mmhg": 80, "diastolic_mmhg": 120}]]
+    to_come = {"flag": True, "choice": (kind.choices or ("",))[0], "number": kind.most, "choices": ["mdd"]}
+    return [*stray, {"value": to_come.get(kind.kind, []), "on": "2026-03-11"}]
+
+
+@pytest.mark.parametrize("protocol", ["mapp2", "oregon-adult-psilocybin"])
+def test_what_cannot_be_is_unknown_in_every_place_and_never_passed_over(protocol: str) -> None:
+    """Also where no rule asks for it: a slip of the pen is told back, whichever field it stands in."""
+    rules = rule_files.rules_for(protocol)
+    flat = healthy(protocol)
+    for name, kind in CATALOGUE.items():
+        for given_value in wrong_for(kind):
+            facts = read_facts(nested(flat | {name: given_value}), rules.catalogue, on=DAY)
+            verdict = judge(rules, facts)
+            assert verdict.level is Level.UNKNOWN, (name, given_value)
+            assert any(m.name == name and m.why for m in verdict.missing), (name, given_value)
+
+
+@pytest.mark.parametrize("raw", [{"psilocin_mg": 25}, {"history": {"lithium": True}}, {"history": "none"}, {"": 3}])
+def test_what_nobody_asked_for_is_told_back_and_never_clear(raw: dict[str, Any]) -> None:
+    rules = rule_files.rules_for("oregon-adult-psilocybin")
+    clean = nested(healthy("oregon-adult-psilocybin"))
+    told = clean | {
+        name: clean.get(name, {}) | value if isinstance(value, dict) else value for name, value in raw.items()
+    }
+    verdict = judge(rules, read_facts(told, rules.catalogue, on=DAY))
+    assert verdict.level is Level.UNKNOWN
+    assert {f.rule for f in verdict.findings} & {"fact-not-known", "fact-set-aside"}
+
+
+def test_two_tellings_that_differ_are_no_fact() -> None:
+    told = {"history": {"stroke": True}, "history.stroke": False, "age_years": 40}
+    facts = read_facts(told, CATALOGUE, on=DAY)
+    assert "history.stroke" not in facts.known and "told twice" in facts.absent["history.stroke"]
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

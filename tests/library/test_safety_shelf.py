@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from keel.domain.errors import Refused
 from keel.domain.fact import Facts, read_facts
 from keel.domain.safety import Finding, Level, Override, Verdict, apply_overrides, judge, worst
+from keel.domain.screening import DIAGNOSES
 from keel.library import alert_files, protocol_files, rule_files, shelf
 
 DAY = date(2026, 3, 10)
@@ -268,3 +270,40 @@ def test_no_finding_is_ever_a_bool() -> None:
     assert worst([Level.CLEAR, Level.UNKNOWN, Level.CAUTION]) is Level.UNKNOWN
     with pytest.raises(Refused, match="no rule guards it"):
         judge(rule_files.rules_for("davis-2021"), facts({}), guard="lunch")
+
+
+# ---- diagnoses, and answers that age does not undo ----------------------------------------------
+
+
+def test_every_diagnosis_that_a_rule_asks_for_is_in_the_catalogue() -> None:
+    known = set(rule_files.catalogue()["diagnoses"].choices)
+    asked = {
+        word
+        for rule in rule_files.all_rules()
+        for word in re.findall(r'"([a-z0-9_]+)" (?:not )?in diagnoses', rule.when.text)
+    }
+    assert asked <= known
+    assert set(DIAGNOSES) <= known, "what the form offers"
+
+
+def test_a_diagnosis_that_no_rule_knows_is_unknown_and_never_harmless() -> None:
+    found = finding("davis-2021", "diagnosis-not-known", {"diagnoses": ["mdd", "Kluver-Bucy syndrome"]})
+    assert found.level is Level.UNKNOWN and found.missing[0].name == "diagnoses.kluver_bucy_syndrome"
+    assert all(f.rule != "diagnosis-not-known" for f in verdict("davis-2021", {"diagnoses": ["MDD", "ptsd"]}).findings)
+
+
+def test_a_positive_pregnancy_test_does_not_wear_off() -> None:
+    told = {"pregnancy_test": {"value": "positive", "on": "2025-11-01"}}
+    assert finding("oregon-adult-psilocybin", "pregnancy-reported", told).level is Level.STOP
+    assert finding("davis-2021", "pregnancy", told).level is Level.STOP
+    old = {"sex": "female", "pregnancy_test": {"value": "negative", "on": "2025-11-01"}}
+    assert finding("davis-2021", "pregnancy", old).level is Level.UNKNOWN
+
+
+@pytest.mark.parametrize("dose", [-5, 0, "0 mg", "-20 mg", "25 kg", {"mg": 5}, True, float("nan")])
+def test_a_dose_of_a_medicine_that_can_be_none_is_no_fact(dose: Any) -> None:
+    told = {"medications": [{"name": "levothyroxine", "dose": dose}]}
+    assert finding("davis-2021", "medication-interactions", told).level is Level.UNKNOWN
+    for fine in ("75 mcg", "0.5 mg", 75, "", None, "one tablet", "0,25 mg", "10 ml", "40 IU"):
+        told = {"medications": [{"name": "levothyroxine", "dose": fine}]}
+        assert all(f.rule != "medication-interactions" for f in verdict("davis-2021", told).findings)
