@@ -32,11 +32,16 @@ def open_study(
     at: datetime,
     documents: Sequence[str] = (),
 ) -> Recorded:
-    """Open a study: a protocol of the shelf, run at one or more sites. `documents` are the consents it asks for."""
+    """Open a study: a protocol of the shelf, run at one or more sites. `documents` are the consents it asks for.
+
+    A study that stands already in the same words gives the first answer again; in other words it is refused.
+    """
     if not _STUDY_ID.fullmatch(study):
         raise refuse(
             f"The study {study!r} was not opened", "an id is lower-case letters, digits and hyphens", "Choose another"
         )
+    if not title.strip():
+        raise refuse("The study was not opened", "it has no title", "Give the title that its team knows")
     for site in sites:
         access.check_site(by, "open_study", site=site)
     unknown = set(sites) - set(SiteRow.objects.filter(id__in=sites).values_list("id", flat=True))
@@ -48,20 +53,24 @@ def open_study(
         document_entry(document)
     definition, entry = protocol_entry(protocol)
     adopt(entry, by=by, at=at)
-    with journal.writing(f"study:{study}") as writing:
-        if writing.heads[writing.streams[0]][0]:
+    payload = {
+        "title": title,
+        "protocol": protocol,
+        "protocol_version": definition.version,
+        "sites": list(sites),
+        "documents": list(documents),
+    }
+    with journal.writing(stream := f"study:{study}") as writing:
+        if not writing.heads[stream][0]:
+            writing.append("study_opened", payload, by=by, at=at)
+            return writing.recorded()
+        first = journal.events(stream)[0]
+        if first.payload != payload:
             raise refuse(
-                f"The study {study!r} was not opened", "there is one of that name already", "Choose another id"
+                f"The study {study!r} was not opened", "there is another of that name already", "Choose another id"
             )
-        payload = {
-            "title": title,
-            "protocol": protocol,
-            "protocol_version": definition.version,
-            "sites": list(sites),
-            "documents": list(documents),
-        }
-        writing.append("study_opened", payload, by=by, at=at)
-        return writing.recorded()
+        writing.answer = Recorded(first.id, stream, first.position, first.kind, True, first.payload)
+        return writing.answer
 
 
 def adopt(entry: shelf.Entry, *, by: Actor, at: datetime) -> str:

@@ -18,6 +18,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("keel.cli.house", "serve pages and live streams"),
     "migrate": ("keel.cli.house", "create or update the database"),
     "demo": ("keel.cli.house", "fill and serve the simulated clinic"),
+    "site": ("keel.cli.site", "open a site with the first person who signs in there"),
+    "study": ("keel.cli.site", "open a study: a protocol of the shelf at one or more sites"),
     "verify": ("keel.cli.house", "check the journal, stored or exported"),
     "rebuild": ("keel.cli.house", "make the read models anew, or --check them"),
     "backup": ("keel.cli.house", "write everything but the keys into one file"),

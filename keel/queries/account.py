@@ -36,6 +36,11 @@ def memberships(staff: str) -> tuple[Membership, ...]:
     return tuple(Membership(row.site, names.get(row.site, row.site), row.role) for row in rows)
 
 
+def signs_in(email: str) -> bool:
+    """Whether somebody signs in with that address."""
+    return Account.objects.filter(email__iexact=email).exists()
+
+
 def names(staff: set[str]) -> dict[str, str]:
     """Names of members of staff by id."""
     return dict(Account.objects.filter(id__in=staff).values_list("id", "name"))
