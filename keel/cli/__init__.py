@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rebuild": ("keel.cli.house", "make the read models anew, or --check them"),
     "backup": ("keel.cli.house", "write everything but the keys into one file"),
     "restore": ("keel.cli.house", "restore a backup into an empty database"),
-    "export": ("keel.cli.house", "write the journal as JSON lines, or an instrument as a form"),
+    "export": ("keel.cli.house", "write the journal, an instrument as a form, or responses as data"),
     "import": ("keel.cli.exchange", "take in a questionnaire or its data: FHIR, REDCap, XLSForm"),
     "root": ("keel.cli.house", "the Merkle root over the seals of a day"),
     "report": ("keel.cli.insight", "a report of a study as a folder: data, numbers, figures, PDF, script"),

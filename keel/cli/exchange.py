@@ -10,6 +10,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from keel.domain.answers import by_item
 from keel.domain.errors import Reason, Refused, refuse
 from keel.domain.instrument import Instrument
 from keel.exchange.fhir import questionnaire
+from keel.exchange.fhir import response as fhir_response
 from keel.exchange.redcap import data as redcap_data
 from keel.exchange.redcap import dictionary
 from keel.exchange.report import Finding, Report
+from keel.exchange.text import decoded
 from keel.exchange.xlsform import form as xlsform
 from keel.library import shelf
 from keel.library.instrument_files import KIND, instrument, instruments
@@ -98,7 +101,7 @@ def take_in(argv: Sequence[str]) -> int:
     form.add_argument(
         "--replace", action="store_true", help="replace a definition of the same id that says other things"
     )
-    rows = parts.add_parser("data", help="REDCap data as JSON lines for `keel score --batch -`")
+    rows = parts.add_parser("data", help="REDCap data, or FHIR responses (.json), as lines for `keel score --batch -`")
     rows.add_argument("file")
     rows.add_argument("--instrument", required=True)
     rows.add_argument("--missing", action="append", default=[], metavar="CODE=prefer_not|not_applicable|blank")
@@ -178,6 +181,8 @@ def _bytes(file: str) -> bytes:
 
 def _data(given: argparse.Namespace) -> int:
     one = instrument(given.instrument)
+    if Path(given.file).suffix.lower() == ".json":
+        return _fhir_data(one, _bytes(given.file), Path(given.file).name)
     missing = _missing(given.missing)
     read = redcap_data.imported(one, _bytes(given.file), Path(given.file).name, missing=missing)
     for finding in read.findings:
@@ -187,6 +192,35 @@ def _data(given: argparse.Namespace) -> int:
         extra = {"event": row.event, "instance": row.instance}
         print(json.dumps({**line, **{key: value for key, value in extra.items() if value}}, ensure_ascii=False))
     return 0 if not any(finding.kind == "refused" for finding in read.findings) else 1
+
+
+def _fhir_data(one: Instrument, body: bytes, file: str) -> int:
+    """A QuestionnaireResponse, or a Bundle of them, as lines; all or none."""
+    text, _ = decoded(body, file)
+    try:
+        held = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise refuse(f"{file} is not JSON", str(error), "Export it again as JSON", where=file) from None
+    entries = held.get("entry") if isinstance(held, dict) and held.get("resourceType") == "Bundle" else [held]
+    if not isinstance(entries, list) or not entries:
+        raise refuse(f"{file} holds no responses", "its Bundle has no entries", "Export it again", where=file)
+    found = [entry.get("resource") if entry is not held and isinstance(entry, dict) else entry for entry in entries]
+    lines, reasons = [], []
+    for number, resource in enumerate(found, 1):
+        try:
+            items = fhir_response.imported(one, resource)
+        except Refused as refused:
+            reasons += [replace(r, where=f"entry {number}, {r.where}".removesuffix(", ")) for r in refused.reasons]
+            continue
+        whose = resource.get("subject")
+        subject = str(whose.get("reference", "")) if isinstance(whose, dict) else ""
+        told = {"record": subject.removeprefix("Patient/"), "at": str(resource.get("authored") or "")}
+        lines.append({"instrument": one.id, "items": items, **{key: value for key, value in told.items() if value}})
+    if reasons:
+        raise Refused(reasons)
+    for line in lines:
+        print(json.dumps(line, ensure_ascii=False))
+    return 0
 
 
 def _missing(given: Sequence[str]) -> dict[str, str]:

@@ -185,11 +185,16 @@ def rebuild(argv: list[str]) -> int:
 
 def export(argv: list[str]) -> int:
     """`keel export journal [--out FILE]`: the whole journal as JSON lines that `keel verify FILE` checks anywhere.
-    `keel export instrument ID --as fhir|redcap|xlsform [--out FILE]`: a questionnaire as a form."""
+    `keel export instrument ID --as fhir|redcap|xlsform [--out FILE]`: a questionnaire as a form.
+    `keel export responses [FILE] --as fhir|redcap|csv|parquet|r|spss|stata`: responses to one instrument."""
     if argv[:1] == ["dataset"]:
         from keel.cli.insight import dataset
 
         return dataset(argv)
+    if argv[:1] == ["responses"]:
+        from keel.cli import responses
+
+        return responses.export(argv)
     if argv[:1] == ["instrument"]:
         from keel.cli import exchange
 

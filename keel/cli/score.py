@@ -31,7 +31,7 @@ def score_command(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="keel score", description="Score responses, one JSON object a line.")
     parser.add_argument("--batch", required=True, metavar="FILE.jsonl", help="the file, or - for standard input")
     given = parser.parse_args(argv)
-    with _opened(given.batch) as lines:
+    with opened(given.batch) as lines:
         for answer in batch(lines):
             # Escaped to ASCII: half a character in somebody's file must not end the batch.
             sys.stdout.write(json.dumps(answer) + "\n")
@@ -49,7 +49,7 @@ def batch(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
 def one_line(line: str, number: int, find: Callable[[str], Instrument]) -> dict[str, Any]:
     asked: Any = None
     try:
-        asked = _parsed(line, number)
+        asked = parsed(line, number)
         return score(find(_named(asked, number)), asked.get("items"), asked.get("context")).as_json()
     except Refused as refused:
         return {"error": str(refused), **_alerts(asked, find)}
@@ -64,7 +64,7 @@ def _alerts(asked: Any, find: Callable[[str], Instrument]) -> dict[str, Any]:
     return {"alerts": [flag.as_json() for flag in flags]} if flags else {}
 
 
-def _parsed(line: str, number: int) -> Any:
+def parsed(line: str, number: int) -> Any:
     place = f"line {number}"
     try:
         asked = json.loads(line)
@@ -86,7 +86,7 @@ def _named(asked: Mapping[str, Any], number: int) -> str:
 
 
 @contextlib.contextmanager
-def _opened(name: str) -> Iterator[IO[str]]:
+def opened(name: str) -> Iterator[IO[str]]:
     if name == "-":
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(errors="replace")
