@@ -346,7 +346,8 @@ def _first_running() -> int:
     A snapshot's own `xmin` would do, but it also waits for the transactions of every other database of the server,
     and somebody's long report there would hold up the screens here. So: the ids given out so far (the snapshot is
     taken first), less those that sessions of this database still hold (read second); what is then read with a third,
-    newer snapshot is complete below it. Where sessions of a role that we may not look at are connected, `xmin` it is.
+    newer snapshot is complete below it. Where sessions of a role that we may not look at are connected, and in a
+    transaction that keeps one snapshot throughout, `xmin` it is.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_clear_snapshot()")  # inside a transaction the list below would be remembered
@@ -354,11 +355,11 @@ def _first_running() -> int:
             "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
             " pg_snapshot_xmax(pg_current_snapshot())::text::bigint,"
             " array_agg(backend_xid::text::bigint) FILTER (WHERE backend_xid IS NOT NULL),"
-            " bool_or(query = '<insufficient privilege>') "
+            " bool_or(query = '<insufficient privilege>') OR current_setting('transaction_isolation') <> 'read committed' "
             "FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
         )
-        oldest, next_one, running, hidden = cursor.fetchone()
-    if hidden:
+        oldest, next_one, running, only_oldest = cursor.fetchone()
+    if only_oldest:
         return int(oldest)
     # A session shows the low 32 bits of its id; one that lies ahead of the snapshot is no concern of ours.
     behind = [(next_one - low) % 2**32 for low in running or ()]
