@@ -15,7 +15,7 @@ from PIL import Image
 from tests.journeys.house import House, browser, house
 
 __all__ = ["browser", "house"]
-pytestmark = [pytest.mark.browser, pytest.mark.database]
+pytestmark = pytest.mark.browser
 
 SCENES = "tests.journeys.day_scenes"
 
@@ -65,6 +65,7 @@ def until(what: Any, page: Any, seconds: float = 40.0, what_is: Any = lambda: ""
         page.wait_for_timeout(50)
 
 
+@pytest.mark.database
 def test_two_tablets_lose_nothing_and_agree(house: House, browser: Any) -> None:
     scene = house.make(f"{SCENES}:cohort_under_way")
     session, (ada, ben, cleo) = scene["session"], scene["courses"]

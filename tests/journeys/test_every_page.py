@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.journeys.house import House, browser, house
 
 __all__ = ["browser", "house"]
-pytestmark = [pytest.mark.browser, pytest.mark.database]
+pytestmark = pytest.mark.browser
 
 HEAVIEST_BYTES = 200_000
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}

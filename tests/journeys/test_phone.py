@@ -10,7 +10,7 @@ import pytest
 from tests.journeys.house import House, browser, house
 
 __all__ = ["browser", "house"]
-pytestmark = [pytest.mark.browser, pytest.mark.database]
+pytestmark = pytest.mark.browser
 
 
 def open_link(page: Any, scene: dict[str, Any]) -> None:
@@ -105,6 +105,7 @@ def _wait(page: Any) -> bool:
     return True
 
 
+@pytest.mark.database
 def test_an_alert_survives_a_restart_and_climbs(house: House, browser: Any) -> None:
     scene = house.make("tests.journeys.scenes:phone")
     phone = house.page(browser, width=390, height=844)

@@ -11,7 +11,7 @@ from tests.journeys.house import House, browser, house
 from tests.journeys.test_phone import open_link
 
 __all__ = ["browser", "house"]
-pytestmark = [pytest.mark.browser, pytest.mark.database]
+pytestmark = pytest.mark.browser
 
 
 def look(page: Any) -> None:
