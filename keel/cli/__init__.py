@@ -2,7 +2,7 @@
 
 Each command lives in a module of this package with `run(command, argv) -> int`; only the module that
 is asked for is imported, so that `keel score` never waits for the web.
-Exit status: 0 done, 1 refused or not true (the reason on standard error), 2 wrong usage.
+Exit status: 0 done, 1 refused or not true (the reason on standard error), 2 wrong usage, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from keel.cli.progress import shown
 from keel.domain.errors import Refused
 
 # command -> (module, one line of help). One line here is all that a new command needs.
@@ -56,10 +57,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     module, _ = COMMANDS[args[0]]
     try:
-        return int(importlib.import_module(module).run(args[0], args[1:]))
+        with shown(sys.stderr):
+            return int(importlib.import_module(module).run(args[0], args[1:]))
     except Refused as refused:
         print(refused, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"keel {args[0]}: stopped.", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         return 0
 

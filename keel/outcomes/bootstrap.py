@@ -17,6 +17,7 @@ from scipy import stats
 
 from keel.domain.errors import refuse
 from keel.outcomes.columns import FloatArray, IntArray
+from keel.outcomes.progress import step
 
 KINDS = ("bca", "percentile")
 # Enough rows × draws at a time to keep the arithmetic busy, few enough to stay in memory (about 80 MB).
@@ -40,6 +41,7 @@ def resampled_rows(n: int, draws: int, seed: int, *, width: int = 1) -> Iterator
     rng = np.random.default_rng(seed)
     size = max(1, CHUNK_CELLS // (n * width))
     for start in range(0, draws, size):
+        step("Drawing samples", start, draws)
         yield rng.integers(0, n, size=(min(size, draws - start), n))
 
 

@@ -29,7 +29,7 @@ Compared with SAS, rbmi and nlme: docs/manual/imputation.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,7 @@ from scipy import stats
 from keel.domain.errors import refuse
 from keel.outcomes.columns import BoolArray, FloatArray, IntArray, check_full_rank, design, numbers, texts
 from keel.outcomes.mmrm import fit_mmrm
+from keel.outcomes.progress import step
 
 STRATEGIES = ("MAR", "J2R", "CIR", "CR", "LMCF")
 CHAINS, BURN_IN, THIN = 100, 200, 20
@@ -203,10 +204,8 @@ def _code(trial: Repeated, reference: str) -> int:
 # ---- draws of the model ---------------------------------------------------------------------------------
 
 
-def draw_parameters(
-    trial: Repeated, draws: int, *, seed: int, progress: Callable[[float], None] | None = None
-) -> Parameters:
-    """`draws` approximately independent draws of (B, Σ); `progress` is told the share done."""
+def draw_parameters(trial: Repeated, draws: int, *, seed: int) -> Parameters:
+    """`draws` approximately independent draws of (B, Σ)."""
     if not 2 <= draws <= 100_000:
         raise refuse(f"{draws} imputations were not made", "2 is the least and 100,000 the most", where="imputations")
     rng = np.random.default_rng(seed)
@@ -217,15 +216,15 @@ def draw_parameters(
     patterns = _patterns(trial)
     kept_beta, kept_sigma = [], []
     steps = BURN_IN + rounds * THIN
-    for step in range(1, steps + 1):
+    for turn in range(1, steps + 1):
         beta, sigma = _draw_given_complete(y, x, rng)
-        if step > BURN_IN and (step - BURN_IN) % THIN == 0:
+        if turn > BURN_IN and (turn - BURN_IN) % THIN == 0:
             kept_beta.append(beta)
             kept_sigma.append(sigma)
-        if step < steps:
+        if turn < steps:
             _fill(y, x @ beta, sigma, patterns, rng)
-        if progress and step % 10 == 0:
-            progress(step / steps)
+        if turn % 10 == 0:
+            step("Drawing imputations", turn, steps)
     return Parameters(np.concatenate(kept_beta)[:draws], np.concatenate(kept_sigma)[:draws])
 
 
@@ -508,7 +507,6 @@ def conditional_mean(
     delta: float = 0.0,
     level: float = 0.95,
     jackknife: Sequence[Parameters] | None = None,
-    progress: Callable[[float], None] | None = None,
 ) -> Result:
     """One imputation by conditional means at the REML estimates; normal interval, error by leaving out each in turn.
 
@@ -522,7 +520,7 @@ def conditional_mean(
         return float(ancova(part, completed, arm, reference)[0][0])
 
     estimate = value(trial, reml_parameters(trial))
-    left = left_out_parameters(trial, progress) if jackknife is None else jackknife
+    left = left_out_parameters(trial) if jackknife is None else jackknife
     n = len(trial.y)
     without = np.array([value(_without(trial, i), parameters) for i, parameters in enumerate(left)])
     se = float(np.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2)))
@@ -530,13 +528,12 @@ def conditional_mean(
     return _result(about, estimate, se, float("inf"), level, "jackknife", 1, None)
 
 
-def left_out_parameters(trial: Repeated, progress: Callable[[float], None] | None = None) -> tuple[Parameters, ...]:
+def left_out_parameters(trial: Repeated) -> tuple[Parameters, ...]:
     """The REML estimates without person 1, without person 2, …"""
     found = []
     for i in range(len(trial.y)):
         found.append(reml_parameters(_without(trial, i)))
-        if progress:
-            progress((i + 1) / len(trial.y))
+        step("Leaving out each person in turn", i + 1, len(trial.y))
     return tuple(found)
 
 

@@ -18,6 +18,7 @@ from keel.domain.errors import Refused
 from keel.domain.report import Pair, Report, Taken
 from keel.outcomes.columns import FloatArray
 from keel.outcomes.correlate import Bootstrap, adjusted, correlate
+from keel.outcomes.progress import step
 from keel.outcomes.report_answer import (
     Dots,
     Draft,
@@ -43,7 +44,8 @@ def correlations(report: Report, study: Study, rows: pl.DataFrame, sight: Sight)
     least = max(report.least_people, 0 if sight.rows else sight.least)
     found: list[tuple[Pair, dict[str, Any], FloatArray]] = []
     lines: list[tuple[Pair, dict[str, Any] | None, int]] = []
-    for pair in report.pairs:
+    for place, pair in enumerate(report.pairs):
+        step("Correlating", place, len(report.pairs))
         both = _complete(pair, report, study, people, values)
         one = _correlated(draft, pair, both, report, least, sight)
         lines.append((pair, one, len(both)))

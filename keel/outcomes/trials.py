@@ -22,7 +22,6 @@ Compared with keel.outcomes.mmrm: tests/outcomes/test_trials.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +29,7 @@ from scipy import stats
 
 from keel.domain.errors import refuse
 from keel.outcomes.columns import BoolArray, FloatArray, IntArray
+from keel.outcomes.progress import step
 
 STEPS = 40
 CLOSE = 1e-9
@@ -120,15 +120,14 @@ def _check(scenario: Scenario, trials: int) -> None:
         raise refuse("The trials were not simulated", "there are too few people, or no trial", where="people")
 
 
-def analyse(trials: Trials, *, progress: Callable[[float], None] | None = None) -> Outcomes:
+def analyse(trials: Trials) -> Outcomes:
     """Fit every trial. Works through them a few hundred at a time, so that memory stays small."""
     parts = []
     count = len(trials.y)
     for start in range(0, count, CHUNK):
         rows = slice(start, start + CHUNK)
         parts.append(_fitted(Trials(trials.y[rows], trials.stayed[rows], trials.arm, trials.base[rows], trials.arms)))
-        if progress:
-            progress(min(1.0, (start + CHUNK) / count))
+        step("Fitting simulated trials", min(count, start + CHUNK), count)
     joined = [np.concatenate([getattr(p, name) for p in parts]) for name in Outcomes.__dataclass_fields__]
     return Outcomes(*joined)
 
@@ -180,8 +179,8 @@ def _fitted(trials: Trials) -> Outcomes:
     sigma = _start(sums)
     point = _at(sums, sigma)
     done = np.zeros(len(sigma), dtype=bool)
-    for step in range(STEPS):
-        gradient, hessian, fisher, _ = _slopes(sums, sigma, point, fisher_only=step == 0)
+    for turn in range(STEPS):
+        gradient, hessian, fisher, _ = _slopes(sums, sigma, point, fisher_only=turn == 0)
         move = _direction(gradient, hessian, fisher)
         decrement = np.einsum("be,be->b", gradient, move)
         done = np.isfinite(point.m2loglik) & (decrement < CLOSE)

@@ -20,6 +20,7 @@ from keel.domain.errors import Refused, refuse
 from keel.domain.events import Event
 from keel.domain.protocol import Protocol, Timing, Visit
 from keel.outcomes.dataset import EVENT_COLUMNS, PlannedVisit, Population
+from keel.outcomes.progress import step
 from keel.queries import definitions
 from keel.records import journal
 from keel.records.journal import Place
@@ -120,7 +121,9 @@ def _read(place: Place) -> tuple[list[Told], dict[tuple[str, str], Event]]:
     courses: dict[str, Told] = {}
     places: dict[str, int] = {}
     about: dict[tuple[str, str], Event] = {}
-    for event in journal.upto(place, KINDS):
+    for read, event in enumerate(journal.upto(place, KINDS)):
+        if read % 2000 == 0:
+            step("Reading the journal", read)
         if event.kind in _ABOUT:
             about[event.kind, event.subject] = event
             continue

@@ -32,6 +32,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("insight/", reports.index, name="insight"),
     path("insight/<str:study>/dataset.zip", reports.data, name="insight_data"),
     path("insight/<str:study>/<str:asked>/", reports.report, name="insight_report"),
+    path("insight/<str:study>/<str:asked>/stop/", reports.stop, name="insight_stop"),
     path("insight/<str:study>/<str:asked>/report.pdf", reports.paper, name="insight_paper"),
     path("insight/<str:study>/<str:asked>/folder.zip", reports.folder, name="insight_folder"),
     path("study/<str:study>/safety/", overview.of_study, name="study_safety"),

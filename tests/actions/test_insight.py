@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from keel.cli.demo import SITE, fill
 from keel.domain.errors import Refused, refuse
 from keel.domain.events import Actor
 from keel.domain.report import Report
+from keel.outcomes.progress import step
 from keel.outcomes.proportions import share
 from keel.queries import insight
 from keel.records import journal
@@ -334,3 +336,51 @@ def test_the_commands_write_the_same_as_the_pages(house: SimpleNamespace, tmp_pa
     assert main(["report", "consort", "--study", "nothing", "--out", str(tmp_path / "none")]) == 1
     assert "no such study" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+# ---- long work ----------------------------------------------------------------------------------------------
+
+
+def test_a_report_that_takes_long_says_how_far_it_is_comes_by_itself_and_can_be_stopped(
+    house: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work waits for the test at its first step; nothing here depends on how fast it is."""
+    page = told("consort", house)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(**_: object) -> insight.ReportPage:
+        step("Drawing imputations", 30, 120)
+        begun.set()
+        assert go_on.wait(60)
+        step("Drawing imputations", 60, 120)
+        return page
+
+    monkeypatch.setattr("keel.web.insight.reports.insight.report", slow)
+    monkeypatch.setattr("keel.web.insight.work.beside", lambda: True)
+    monkeypatch.setattr("keel.web.insight.work.WAIT_SECONDS", 0.01)
+    client = browser(house, "investigator")
+    address = f"/insight/mood/consort/?at={house.place}"
+    client.get(address)
+    assert begun.wait(60)
+    working = client.get(address).content.decode()
+    assert "Drawing imputations: 25 %" in working
+    assert 'value="30"' in working
+    assert client.post("/insight/mood/consort/stop/", {"at": house.place}).status_code == 302
+    go_on.set()
+    stopped = settled(client, address, 409)
+    assert "The report was stopped" in stopped
+    begun.clear()
+    client.get(address)
+    assert begun.wait(60)
+    assert page.report.title in settled(client, address, 200)
+    assert client.post("/insight/mood/consort/stop/", {"at": house.place}).status_code == 409
+
+
+def settled(client: Client, address: str, status: int) -> str:
+    """The page once it is no longer the one that says how far the work is."""
+    while True:
+        answer = client.get(address)
+        text = answer.content.decode()
+        if "Stop it" not in text:
+            assert answer.status_code == status, text[:600]
+            return text
