@@ -25,13 +25,18 @@ from keel.domain.instrument import Instrument
 from keel.domain.protocol import Protocol
 from keel.domain.questionnaire import (
     alerts_due,
+    check_agrees,
     check_consent,
     check_not_there,
+    check_other_hand,
+    check_rates_again,
     check_respondent,
     check_same,
     context_for,
+    differences_between,
     find_asked,
     judged_by,
+    keyed_once,
     standing,
 )
 from keel.domain.scoring import ScoreResult, score
@@ -162,6 +167,8 @@ def enter(
     paper: bool = True,
     on: date | None = None,
     again: Any = None,
+    keep_first: bool = False,
+    settled: bool = False,
     id: str | None = None,
 ) -> Recorded:
     """Take a whole response at once: a sheet of paper keyed by staff, or a rating entered in one piece.
@@ -169,6 +176,9 @@ def enter(
     `items` as `keel score` takes them (a list in printed order, or by item id); `again` is a second entry of the same
     sheet and must agree with the first; `on` is the day on the sheet (today when it is not given). With `paper` false
     only who is asked may enter. A questionnaire that was begun on the phone stays apart until it is finished.
+
+    With `keep_first` the entry waits: another person keys the same sheet, and it counts once both agree. That second
+    entry is compared item by item; with `settled` it stands where they differ, and what differed is kept.
     """
     definition = definitions.instrument(instrument)
     respondent = respondent or ANSWERED_BY[definition.answered_by]
@@ -184,18 +194,61 @@ def enter(
         check_expectancy(state, instrument)
         if again is not None:
             check_same(definition, items, again)
-        known = {**(context or {}), **context_for(state, protocol, definition, visit)}
+        first = keyed_once(state, visit, instrument, respondent)
+        if first:
+            check_other_hand(first, by.id)
+            definition = definitions.instrument(instrument, first.version)
+        told = dict(context or {})
+        known = {**told, **context_for(state, protocol, definition, visit)}
         given = {key: value for key, value in reading.by_item(definition, items).items() if value is not None}
         result = score(definition, given, known)
         if not given:
             raise refuse("The questionnaire was not entered", "every item is blank", "Key at least one answer")
-        entered = Response(id or new_id(), instrument, definition.version, visit, respondent, given)
-        payload = _whole(entered, result, known, paper=paper) | ({"twice": True} if again is not None else {})
         when = _day(state.site, on, at)
+        day = when.astimezone(zone_of(state.site)).date().isoformat()
         _take_into_use(definition, at)
-        writing.append("response_entered", payload, by=by, at=at, id=entered.id, occurred_at=when)
+        if keep_first and not first:
+            return _keep_first(writing, state, definition, visit, respondent, given, told, day, by, at, id)
+        differing = differences_between(first, definition, given, told, day) if first else ()
+        if not settled:
+            check_agrees(differing, definition)
+        entered = Response(
+            first.id if first else id or new_id(), instrument, definition.version, visit, respondent, given
+        )
+        payload = _whole(entered, result, known, paper=paper)
+        if again is not None:
+            payload["twice"] = True
+        if first:
+            payload |= {"first_by": first.by, "differed": [list(one) for one in differing]}
+        event = (id or new_id()) if first else entered.id
+        writing.append("response_entered", payload, by=by, at=at, id=event, occurred_at=when)
         _raise_due(writing, state, entered, definition, given, by, at, finished=True)
         judge_with(writing, state, instrument, at=at)
+        return writing.recorded()
+
+
+@action("enter_paper")
+def rate_again(*, course: str, response: str, items: Any, by: Actor, at: datetime, id: str | None = None) -> Recorded:
+    """Take a second rater's rating of a visit that was rated: for agreement. The first rating stays the one that
+    counts; a safety item that only the second rater gives raises its alert all the same."""
+    with on_course(course, by=by, what="enter_paper", id=id, ended=True) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        known = state.responses.get(response)
+        if known is None:
+            raise refuse("The rating was not taken", "this course has no such rating", "Reload", code="not-found")
+        check_rates_again(known, by.id, by.role)
+        if response in state.second_ratings:
+            raise refuse("The rating was not taken", "it was rated a second time already", "Nothing is left to do")
+        definition = definitions.instrument(known.instrument, known.version)
+        given = {key: value for key, value in reading.by_item(definition, items).items() if value is not None}
+        if not given:
+            raise refuse("The rating was not taken", "every item is blank", "Rate at least one")
+        result = score(definition, given, dict(known.context))
+        payload = {"response": response, "instrument": known.instrument, "instrument_version": known.version,
+                   "items": given, "scores": result.scores}  # fmt: skip
+        writing.append("rated_again", payload, by=by, at=at, id=id)
+        _raise_due(writing, state, replace(known, items=given), definition, given, by, at, finished=True)
         return writing.recorded()
 
 
@@ -236,6 +289,36 @@ def amend_response(
 
 
 # ---- pieces ---------------------------------------------------------------------------------------------
+
+
+def _keep_first(
+    writing: Writing,
+    state: Course,
+    definition: Instrument,
+    visit: str,
+    respondent: str,
+    given: Mapping[str, Any],
+    told: Mapping[str, Any],
+    day: str,
+    by: Actor,
+    at: datetime,
+    id: str | None,
+) -> Recorded:
+    """The first of two entries: no score yet, but what it sets off is raised now."""
+    sheet = Response(id or new_id(), definition.id, definition.version, visit, respondent, dict(given))
+    payload = {
+        "response": sheet.id,
+        "instrument": sheet.instrument,
+        "instrument_version": sheet.version,
+        "visit": visit,
+        "respondent": respondent,
+        "items": dict(given),
+        "context": dict(told),
+        "on": day,
+    }
+    writing.append("sheet_keyed", payload, by=by, at=at, id=sheet.id)
+    _raise_due(writing, state, sheet, definition, given, by, at, finished=True)
+    return writing.recorded()
 
 
 def _amend(

@@ -114,7 +114,7 @@ def instruments_command(argv: Sequence[str]) -> int:
     if given.part == "show":
         _print(shown(instrument(given.id)))
     elif given.part == "rights":
-        _print([asdict(right) for right in rights(on=given.on)])
+        _print([{**asdict(right), "until": right.until and right.until.isoformat()} for right in rights(on=given.on)])
     else:
         _print([{"list": in_short, "open": still_open}[given.part](one) for one in instruments().values()])
     return 0

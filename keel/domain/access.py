@@ -84,6 +84,7 @@ TABLE: dict[str, May] = {
     "see_insight": _may("investigator", "data_manager", "supervisor", reveals="arm"),
     "see_insight_rows": _may("investigator", "data_manager", reveals="arm"),
     "see_shelf": _may(STAFF),
+    "see_agreement": _may("investigator", "data_manager", "supervisor"),
     "see_own_course": _may("participant"),
     "see_help": _may("participant", STAFF, "nobody"),
     # ---- screening and consent ----

@@ -66,6 +66,23 @@ class Response:
     event: str = ""
     context: Plain = field(default_factory=dict)
     paper: bool = False
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The first of two entries of a sheet of paper: it waits for somebody else to key the same sheet."""
+
+    id: str
+    instrument: str
+    version: int
+    visit: str
+    respondent: str
+    items: Plain
+    context: Plain
+    on: str
+    by: str
+    keyed_at: datetime
 
 
 @dataclass(frozen=True)
@@ -122,6 +139,8 @@ class Course:
     visits: Mapping[str, Visit] = field(default_factory=dict)
     booked: Mapping[str, datetime] = field(default_factory=dict)
     responses: Mapping[str, Response] = field(default_factory=dict)
+    sheets: Mapping[str, Sheet] = field(default_factory=dict)
+    second_ratings: Mapping[str, Plain] = field(default_factory=dict)
     intentions: tuple[str, ...] = ()
     covered: frozenset[str] = frozenset()
     touch: Plain | None = None
@@ -409,6 +428,7 @@ def _completed(c: Course, e: Event) -> Course:
         completed_at=e.occurred_at,
         event=e.id,
         context=p["context"],
+        by=e.by["actor"],
     )
     return replace(c, responses={**c.responses, response.id: response})
 
@@ -428,8 +448,33 @@ def _entered(c: Course, e: Event) -> Course:
         e.id,
         p["context"],
         p["paper"],
+        known.by if (known := c.responses.get(p["response"])) else e.by["actor"],  # an amendment changes no rater
     )
-    return replace(c, responses={**c.responses, response.id: response})
+    waiting = {id: sheet for id, sheet in c.sheets.items() if id != response.id}
+    return replace(c, responses={**c.responses, response.id: response}, sheets=waiting)
+
+
+@_on("sheet_keyed")
+def _keyed(c: Course, e: Event) -> Course:
+    p = e.payload
+    sheet = Sheet(
+        p["response"],
+        p["instrument"],
+        p["instrument_version"],
+        p["visit"],
+        p["respondent"],
+        p["items"],
+        p["context"],
+        p["on"],
+        e.by["actor"],
+        e.recorded_at,
+    )
+    return replace(c, sheets={**c.sheets, sheet.id: sheet})
+
+
+@_on("rated_again")
+def _rated_again(c: Course, e: Event) -> Course:
+    return replace(c, second_ratings={**c.second_ratings, e.payload["response"]: {**e.payload, "by": e.by["actor"]}})
 
 
 @_on("intention_set")

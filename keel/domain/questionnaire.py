@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keel.domain import answers as reading
-from keel.domain.course import Course, Response
+from keel.domain.course import Course, Response, Sheet
 from keel.domain.errors import Reason, Refused, refuse
 from keel.domain.instrument import Code, Instrument, Item
 from keel.domain.protocol import Endpoint, Protocol
@@ -120,6 +120,23 @@ def standing(course: Course, visit: str, instrument: str, respondent: str) -> Re
     return next((r for r in found if r.completed_at), found[-1] if found else None)
 
 
+def keyed_once(course: Course, visit: str, instrument: str, respondent: str) -> Sheet | None:
+    """The first entry of this sheet, where somebody keyed it and its second entry is awaited."""
+    wanted = (visit, instrument, respondent)
+    return next((s for s in course.sheets.values() if (s.visit, s.instrument, s.respondent) == wanted), None)
+
+
+def check_other_hand(sheet: Sheet, by: str) -> None:
+    """Two entries by one person repeat one person's slips."""
+    if sheet.by == by:
+        raise refuse(
+            "The second entry was not taken",
+            "you keyed the first one yourself",
+            "Let somebody else key the sheet",
+            code="same-hand",
+        )
+
+
 def check_not_there(course: Course, visit: str, instrument: str, respondent: str) -> None:
     """Refuse a second finished response to the same instrument at the same visit."""
     there = standing(course, visit, instrument, respondent)
@@ -167,17 +184,50 @@ def differences(instrument: Instrument, first: Any, second: Any) -> tuple[tuple[
 
 def check_same(instrument: Instrument, first: Any, second: Any) -> None:
     """Refuse until two entries of the same sheet agree: one reason per item."""
-    found = differences(instrument, first, second)
+    check_agrees(differences(instrument, first, second), instrument)
+
+
+def differences_between(
+    sheet: Sheet, instrument: Instrument, items: Any, context: Mapping[str, Any], on: str
+) -> tuple[tuple[str, Any, Any], ...]:
+    """Where a second entry differs from the first: items, what was told beside them, and the day on the sheet."""
+    told = [(name, sheet.context.get(name), context.get(name)) for name in {**sheet.context, **context}]
+    beside = [one for one in (*told, ("day", sheet.on, on)) if one[1] != one[2]]
+    return (*differences(instrument, dict(sheet.items), items), *beside)
+
+
+def check_agrees(found: tuple[tuple[str, Any, Any], ...], instrument: Instrument) -> None:
+    """Refuse until two entries of the same sheet agree: one reason per difference."""
+    ids = {item.id for item in instrument.items}
     if found:
         raise Refused(
             Reason(
-                f"Item {item} differs",
+                f"Item {name} differs" if name in ids else f"The {name.replace('_', ' ')} differs",
                 f"the first entry says {_said(one)}, the second {_said(two)}",
                 "Look at the sheet and correct the wrong one",
-                where=item,
+                where=name,
                 code="entries-differ",
             )
-            for item, one, two in found
+            for name, one, two in found
+        )
+
+
+def check_rates_again(response: Response, by: str, role: str) -> None:
+    """A second rating is a rating of the same visit by another person who may rate, made without seeing the first."""
+    if response.respondent == "participant" or not response.completed_at:
+        raise refuse(
+            "The second rating was not taken",
+            "only a finished rating is rated again",
+            "Choose a rating that stands",
+            code="no-rating",
+        )
+    check_respondent(role, response.respondent)
+    if response.by == by:
+        raise refuse(
+            "The second rating was not taken",
+            "you gave the first one yourself",
+            "Let another rater give it",
+            code="same-hand",
         )
 
 

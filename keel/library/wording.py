@@ -11,7 +11,6 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -66,15 +65,20 @@ class Wording(BaseModel):
 
 @dataclass(frozen=True)
 class Right:
-    """What a site may show of one instrument, and whom it must ask. `licence` is W, CC, NC or P."""
+    """What a site may show of one instrument, and whom it must ask. `licence` is W, CC, NC or P; `until` the first end
+    of a licence whose words are shown; `verified` whether its terms were read at a source; `faulty` what is wrong with
+    words on the shelf, which are then not shown."""
 
     id: str
     title: str
     licence: str
     holder: str
     terms: str
+    verified: bool
     languages: tuple[str, ...]
+    until: dt.date | None
     expired: tuple[str, ...]
+    faulty: tuple[str, ...]
     must_ask: bool
 
 
@@ -177,15 +181,25 @@ def rights(*, on: dt.date) -> tuple[Right, ...]:
 
 
 def _right(one: Instrument, on: dt.date) -> Right:
-    packs: dict[str, Any] = {tag: check_wording(path, one) for tag, path in languages(one.id).items()}
+    packs: dict[str, Wording] = {}
+    faulty: list[str] = []
+    for tag, path in languages(one.id).items():
+        try:
+            packs[tag] = check_wording(path, one)
+        except Refused as refused:
+            faulty += [f"{reason.what}: {reason.why} ({reason.where})" for reason in refused.reasons]
     good = tuple(tag for tag, words in packs.items() if not words.expired(on))
+    ends = [words.valid_until for tag, words in packs.items() if tag in good and words.valid_until]
     return Right(
         id=one.id,
         title=one.title,
         licence=one.licence.kind,
         holder=one.licence.holder,
         terms=one.licence.terms,
+        verified=one.licence.verified,
         languages=good,
+        until=min(ends, default=None),
         expired=tuple(tag for tag in packs if tag not in good),
+        faulty=tuple(faulty),
         must_ask=one.licence.kind != "W" and not good,
     )

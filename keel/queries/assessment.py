@@ -7,16 +7,29 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import polars as pl
+
 from keel.domain import access
-from keel.domain.course import Course, fold
-from keel.domain.errors import refuse
+from keel.domain.course import Course, Response, fold
+from keel.domain.errors import Refused, refuse
 from keel.domain.events import Actor
 from keel.domain.instrument import Instrument
 from keel.domain.protocol import Protocol
-from keel.domain.questionnaire import MAY_ANSWER, Asked, asked, context_for, find_asked, standing
+from keel.domain.questionnaire import (
+    MAY_ANSWER,
+    Asked,
+    asked,
+    check_rates_again,
+    context_for,
+    find_asked,
+    keyed_once,
+    standing,
+)
 from keel.domain.schedule import PlannedVisit
 from keel.domain.visit import arm_of, schedule
 from keel.library import shelf
+from keel.library.wording import Right, rights
+from keel.outcomes.psychometrics import Agreement, icc, weighted_kappa
 from keel.queries import account, definitions, forms
 from keel.queries.course import Seen, Strip, see
 from keel.queries.door import query
@@ -34,7 +47,8 @@ RESPONDENTS = {
 
 @dataclass(frozen=True)
 class Line:
-    """One questionnaire of a visit. `state`: waiting, begun, done or not shelved (its definition is on no shelf)."""
+    """One questionnaire of a visit. `state`: waiting, keyed (once, a second entry is awaited), begun, done or not shelved
+    (its definition is on no shelf). `may_rate_again`: this reader may give the second rating of it."""
 
     visit: str
     instrument: str
@@ -50,6 +64,7 @@ class Line:
     amended: bool
     score: str
     may_enter: bool
+    may_rate_again: bool
 
 
 @dataclass(frozen=True)
@@ -86,7 +101,7 @@ def questionnaires(*, course: str, by: Actor, at: datetime) -> Questionnaires:
     by_visit: dict[str, list[Line]] = {}
     for ask in asks:
         there = standing(state, ask.visit, ask.instrument, ask.respondent)
-        by_visit.setdefault(ask.visit, []).append(_line(ask, rows.get(there.id) if there else None, shelved, by))
+        by_visit.setdefault(ask.visit, []).append(_line(state, ask, rows.get(there.id) if there else None, shelved, by))
     extra = [r for r in rows.values() if not r.visit and _sees(by, r.respondent)]
     return Questionnaires(
         strip=seen.strip,
@@ -101,7 +116,7 @@ def questionnaires(*, course: str, by: Actor, at: datetime) -> Questionnaires:
             )
             for visit, lines in by_visit.items()
         ),
-        extra=tuple(_line(Asked("", "", r.instrument, r.respondent, ""), r, shelved, by) for r in extra),
+        extra=tuple(_line(state, Asked("", "", r.instrument, r.respondent, ""), r, shelved, by) for r in extra),
         shelf=tuple((id, forms.title(id)) for id in sorted(shelved)) if by.role != "rater" else (),
         may_lay=access.may(by, "answer") and by.role != "rater",
     )
@@ -114,26 +129,42 @@ def _plan(seen: Seen, by: Actor) -> dict[str, PlannedVisit]:
     return {visit.visit: visit for visit in schedule(seen.state, seen.protocol, seen.today)}
 
 
-def _line(ask: Asked, row: ResponseRow | None, shelved: set[str], by: Actor) -> Line:
+def _line(state: Course, ask: Asked, row: ResponseRow | None, shelved: set[str], by: Actor) -> Line:
     there = ask.instrument in shelved
     definition = definitions.instrument(ask.instrument) if there else None
     done = row is not None and row.completed_at is not None
+    sheet = keyed_once(state, ask.visit, ask.instrument, ask.respondent)
+    again = bool(row and done and _may_rate_again(state, row.id, by))
+    unseen = again and by.role == "rater"
     return Line(
         visit=ask.visit,
         instrument=ask.instrument,
         title=definition.short if definition else ask.instrument,
         respondent=ask.respondent,
         respondent_words=RESPONDENTS[ask.respondent],
-        state="done" if done else "begun" if row else "waiting" if there else "not shelved",
+        state="done" if done else "keyed" if sheet else "begun" if row else "waiting" if there else "not shelved",
         response=row.id if row else "",
         answered=sum(value is not None for value in row.items.values()) if row else 0,
         of=sum(not item.optional for item in definition.items) if definition else 0,
         completed_at=row.completed_at if row else None,
         paper=bool(row and row.paper),
         amended=bool(row and row.amended),
-        score=_first_score(definition, row.scores) if definition and row and done else "",
+        score=_first_score(definition, row.scores) if definition and row and done and not unseen else "",
         may_enter=there and not done and access.may(by, "enter_paper"),
+        may_rate_again=again,
     )
+
+
+def _may_rate_again(state: Course, response: str, by: Actor) -> bool:
+    """Is a second rating of this response still to be given, and by this reader?"""
+    known = state.responses.get(response)
+    if known is None or response in state.second_ratings or not access.may(by, "enter_paper"):
+        return False
+    try:
+        check_rates_again(known, by.id, by.role)
+    except Refused:
+        return False
+    return True
 
 
 def _first_score(definition: Instrument, scores: Mapping[str, Any]) -> str:
@@ -213,6 +244,13 @@ def response(*, course: str, response: str, by: Actor, at: datetime) -> OneRespo
     found = ResponseRow.objects.filter(id=response, course=course).first()
     if found is None or not _sees(by, found.respondent):
         raise refuse("Nothing is shown", "this course has no such questionnaire", "Reload the list", code="not-found")
+    if by.role == "rater" and found.completed_at and _may_rate_again(seen.state, response, by):
+        raise refuse(
+            "The rating is not shown",
+            "you may still give the second rating of it, which must not know the first",
+            "Rate it again from the list, then look",
+            code="not-yet-rated",
+        )
     definition = definitions.instrument(found.instrument, found.instrument_version)
     events = journal.events(f"course:{course}")
     open_ = vault.opener(seen.row.participant)
@@ -326,7 +364,8 @@ def in_words(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Sheet:
-    """An empty sheet to key: the form, who answers it, what the course itself knows for its score."""
+    """An empty sheet to key: the form, who answers it, what the course itself knows for its score. `first_by`: who keyed
+    it once already, when its second entry is awaited; nothing of what they keyed is here."""
 
     strip: Strip
     visit: str
@@ -337,6 +376,8 @@ class Sheet:
     contexts: tuple[tuple[str, str, str, tuple[str, ...], str], ...]
     mine: bool
     today: date
+    first_by: str
+    mine_first: bool
 
 
 @query("enter_paper")
@@ -368,6 +409,7 @@ def sheet(*, course: str, visit: str, instrument: str, by: Actor, at: datetime, 
         find_asked(state, protocol, visit, instrument, respondent)
         label = _labels(protocol, seen.arm, by)[visit]
     known = context_for(state, protocol, definition, visit)
+    first = keyed_once(state, visit, instrument, respondent)
     return Sheet(
         strip=seen.strip,
         visit=visit,
@@ -381,6 +423,35 @@ def sheet(*, course: str, visit: str, instrument: str, by: Actor, at: datetime, 
         ),
         mine=by.role in MAY_ANSWER[respondent],
         today=seen.today,
+        first_by=account.names({first.by}).get(first.by, "somebody else") if first else "",
+        mine_first=bool(first and first.by == by.id),
+    )
+
+
+@query("enter_paper")
+def sheet_again(*, course: str, response: str, by: Actor, at: datetime) -> Sheet:
+    """An empty sheet for the second rating of a response: nothing of the first rating is on it."""
+    seen = _course(course, by, at)
+    known = seen.state.responses.get(response)
+    if known is None or not _sees(by, known.respondent):
+        raise refuse("Nothing is shown", "this course has no such rating", "Reload the list", code="not-found")
+    check_rates_again(known, by.id, by.role)
+    if response in seen.state.second_ratings:
+        raise refuse("Nothing is shown", "it was rated a second time already", "Nothing is left to do")
+    definition = definitions.instrument(known.instrument, known.version)
+    label = _labels(seen.protocol, seen.arm, by)[known.visit] if known.visit else "Without a visit"
+    return Sheet(
+        strip=seen.strip,
+        visit=known.visit,
+        visit_label=label,
+        respondent=known.respondent,
+        respondent_words=RESPONDENTS[known.respondent],
+        form=forms.form(definition, {}, on=at.date(), plain=False),
+        contexts=(),
+        mine=True,
+        today=seen.today,
+        first_by="",
+        mine_first=False,
     )
 
 
@@ -443,6 +514,80 @@ def ratings_due(*, by: Actor, at: datetime) -> tuple[Rating, ...]:
                     )
                 )
     return tuple(found)
+
+
+# ---- two raters -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ItemAgreement:
+    item: str
+    text: str
+    same: float
+    kappa: Agreement
+
+
+@dataclass(frozen=True)
+class RaterAgreement:
+    """How two raters agree on one instrument: the score by ICC, each item by weighted kappa; `pairs` were rated twice."""
+
+    instrument: str
+    title: str
+    score: str
+    pairs: int
+    icc: Agreement
+    items: tuple[ItemAgreement, ...]
+
+
+@query("see_agreement")
+def agreement(*, by: Actor, at: datetime) -> tuple[RaterAgreement, ...]:
+    """Ratings of this site that were given twice, by two people who did not see each other's."""
+    pairs: dict[tuple[str, int], list[tuple[Response, Mapping[str, Any]]]] = {}
+    for row in CourseRow.objects.filter(site=by.site, erased=False).order_by("code"):
+        state: Course = journal.state_of(f"course:{row.id}", fold)
+        for id, second in state.second_ratings.items():
+            first = state.responses[id]
+            pairs.setdefault((first.instrument, first.version), []).append((first, second))
+    return tuple(_agreed(definitions.instrument(*key), found, at) for key, found in sorted(pairs.items()))
+
+
+def _agreed(definition: Instrument, pairs: list[tuple[Response, Mapping[str, Any]]], at: datetime) -> RaterAgreement:
+    name = next(step.name for step in definition.steps if step.show)
+    totals = [(first.scores.get(name), second["scores"].get(name)) for first, second in pairs]
+    frame = pl.DataFrame(totals, schema={"first": pl.Float64, "second": pl.Float64}, orient="row", strict=False)
+    shown = {item.id: item.text for item in forms.form(definition, {}, on=at.date(), plain=False).items}
+    items = []
+    for item in definition.items:
+        both = [
+            (a, b) for first, second in pairs for a, b in [(first.items.get(item.id), second["items"].get(item.id))]
+        ]
+        codes = [float(code) for code in item.answers.allowed() if isinstance(code, (int, float))]
+        known = [(a, b) for a, b in both if _coded(a) and _coded(b)]
+        if not codes or not known:
+            continue
+        kappa = weighted_kappa(
+            pl.Series([a for a, _ in known], dtype=pl.Float64),
+            pl.Series([b for _, b in known], dtype=pl.Float64),
+            codes=codes,
+        )
+        same = sum(a == b for a, b in known) / len(known)
+        items.append(ItemAgreement(item.id, shown[item.id], same, kappa))
+    return RaterAgreement(
+        definition.id, definition.short, name, len(pairs), icc(frame, ["first", "second"]), tuple(items)
+    )
+
+
+def _coded(value: Any) -> bool:
+    return isinstance(value, (int, float))
+
+
+# ---- the shelf ------------------------------------------------------------------------------------------
+
+
+@query("see_shelf")
+def shelf_rights(*, by: Actor, at: datetime) -> tuple[Right, ...]:
+    """Which instruments may be shown with their words today, and whom to ask for the others."""
+    return rights(on=at.date())
 
 
 # ---- pieces ---------------------------------------------------------------------------------------------

@@ -552,6 +552,8 @@ def sentence(e: Event, open_: Callable[[Any], str], labels: Mapping[str, str]) -
         "response_begun": f"{p.get('instrument', '')} begun",
         "item_answered": f"Question {p.get('item', '')} answered",
         "response_completed": "Questionnaire completed",
+        "sheet_keyed": f"{p.get('instrument', '')} keyed from paper, the first of two entries",
+        "rated_again": f"{p.get('instrument', '')} rated by a second rater",
         "response_entered": f"{p.get('instrument', '')} entered" + (" from paper" if p.get("paper") else ""),
         "session_planned": f"Session opened for {visit}",
         "arrived": "Arrived",

@@ -48,11 +48,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("course/<str:course>/visit/<str:visit>/", visit.visit, name="visit"),
     path("course/<str:course>/questionnaires/", responses.listing, name="responses"),
     path("course/<str:course>/questionnaires/<str:response>/", responses.one, name="response"),
+    path("course/<str:course>/questionnaires/<str:response>/again/", responses.again, name="rate_again"),
     path("course/<str:course>/visit/<str:visit>/enter/<str:instrument>/", responses.enter, name="enter"),
     path("course/<str:course>/link/", access.links, name="links"),
     path("course/<str:course>/erase/", access.erase, name="erase"),
     # ---- what waits for somebody ----
     path("ratings/", responses.ratings, name="ratings"),
+    path("ratings/agreement/", responses.agreement, name="agreement"),
+    path("questionnaires/", responses.shelf, name="shelf"),
     path("alerts/", inbox.inbox, name="alerts"),
     # ---- screening and consent ----
     path("courses/new/", enquiry.new, name="enquiry"),

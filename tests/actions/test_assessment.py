@@ -13,6 +13,7 @@ from keel.domain.errors import Refused
 from keel.domain.events import Actor, new_id
 from keel.domain.visit import lacks_consent
 from keel.library.protocol_files import protocol
+from keel.queries import assessment as ask
 from keel.records import journal
 from keel.records.models import AlertRow, DefinitionRow, ResponseRow
 from keel.records.rebuild import rebuild
@@ -291,3 +292,76 @@ def test_an_amendment_fires_what_the_first_entry_hid(clinic: Clinic, course: str
     assert AlertRow.objects.get().level == "notify"
     with pytest.raises(Refused, match="amends ratings only"):
         assessment.amend_response(**{**given, "by": clinic.staff["rater"]}, items=NO_TROUBLE, reason="No")
+
+
+# ---- two entries, two raters ----------------------------------------------------------------------------
+
+
+def key(clinic: Clinic, course: str, role: str, items: list[int], **more: object) -> dict:
+    by = clinic.staff[role]
+    done = assessment.enter(
+        course=course, visit="baseline", instrument="phq-9", items=items, by=by, at=clinic.at, **more
+    )
+    return dict(done.payload)
+
+
+def test_a_sheet_is_keyed_by_two_people_at_two_times_and_counts_when_both_agree(clinic: Clinic, course: str) -> None:
+    first = key(clinic, course, "coordinator", NO_TROUBLE, keep_first=True)
+    assert "scores" not in first and not ResponseRow.objects.exists()
+    with pytest.raises(Refused, match="you keyed the first one yourself"):
+        key(clinic, course, "coordinator", NO_TROUBLE)
+    clinic.later(days=1)
+    on = (clinic.at - timedelta(days=1)).date()
+    with pytest.raises(Refused) as refused:
+        key(clinic, course, "data_manager", [1, 2, 1, 2, 1, 1, 1, 0, 1], on=on)
+    assert [(r.where, r.why) for r in refused.value.reasons] == [("9", "the first entry says 0, the second 1")]
+    with pytest.raises(Refused, match="The day differs"):
+        key(clinic, course, "data_manager", NO_TROUBLE)
+    done = key(clinic, course, "data_manager", NO_TROUBLE, on=on)
+    assert done["response"] == first["response"] and done["scores"]["total"] == 9 and done["differed"] == []
+    state: Course = journal.state_of(f"course:{course}", fold)
+    assert not state.sheets and state.responses[first["response"]].completed_at
+    assert not rebuild(keep=False).different
+
+
+def test_a_difference_is_settled_at_the_sheet_and_kept(clinic: Clinic, course: str) -> None:
+    key(clinic, course, "coordinator", NO_TROUBLE, keep_first=True)
+    done = key(clinic, course, "data_manager", [0, *NO_TROUBLE[1:]], settled=True)
+    assert done["items"]["1"] == 0 and done["differed"] == [["1", 1, 0]]
+    assert done["first_by"] == clinic.staff["coordinator"].id
+
+
+def test_the_first_of_two_entries_raises_what_it_sets_off_at_once_and_the_second_not_again(
+    clinic: Clinic, course: str
+) -> None:
+    key(clinic, course, "coordinator", [0, 0, 0, 0, 0, 0, 0, 0, 2], keep_first=True)
+    assert AlertRow.objects.get().source["items"] == ["9"]
+    key(clinic, course, "data_manager", [0, 0, 0, 0, 0, 0, 0, 0, 2])
+    assert AlertRow.objects.count() == 1
+
+
+def test_a_second_rater_rates_without_seeing_the_first_and_agreement_is_computed(clinic: Clinic, course: str) -> None:
+    rating = {"instrument": "grid-hamd-17", "respondent": "rater", "by": clinic.staff["rater"], "paper": False}
+    first = str(enter(clinic, course, **rating, items=GRID).payload["response"])  # type: ignore[attr-defined]
+    other = Actor(new_id(), "rater", "north")
+    again = {"course": course, "response": first, "at": clinic.at}
+    with pytest.raises(Refused, match="you gave the first one yourself"):
+        assessment.rate_again(**again, items=GRID, by=clinic.staff["rater"])
+    with pytest.raises(Refused, match="it is the blinded rater who answers"):
+        assessment.rate_again(**again, items=GRID, by=clinic.staff["coordinator"])
+    with pytest.raises(Refused, match="must not know the first"):
+        ask.response(course=course, response=first, by=other, at=clinic.at)
+    sheet = ask.sheet_again(course=course, response=first, by=other, at=clinic.at)
+    assert all(item.value is None for item in sheet.form.items)
+    assessment.rate_again(**again, items=[2, 1, 3, *GRID[3:]], by=other)
+    alert = AlertRow.objects.get()
+    assert (alert.level, alert.source["items"]) == ("urgent", ["3"])  # only the second rater gave it
+    with pytest.raises(Refused, match="a second time already"):
+        assessment.rate_again(**again, items=GRID, by=other)
+    assert ask.response(course=course, response=first, by=other, at=clinic.at).scores
+    assert ResponseRow.objects.get(id=first).items["3"] == 0, "the first rating is the one that counts"
+    (found,) = ask.agreement(by=clinic.staff["supervisor"], at=clinic.at)
+    assert (found.instrument, found.pairs, found.icc.estimate) == ("grid-hamd-17", 1, None)
+    assert {item.item: item.same for item in found.items} | {"3": 0.0} == {str(n): 1.0 for n in range(1, 18)} | {"3": 0}
+    assert ask.agreement(by=clinic.elsewhere["supervisor"], at=clinic.at) == ()
+    assert not rebuild(keep=False).different

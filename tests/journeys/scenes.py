@@ -128,4 +128,5 @@ NO_PAGE = {
     "my_consent_paper": "a PDF",
     "board_tail": "a ticket for the live stream",
     "worker": "code",
+    "rate_again": "the table of `enter`, for a rating that stands and another rater",
 }

@@ -82,7 +82,9 @@ def enter(request: HttpRequest, *, by: Actor, at: datetime, course: str, visit: 
     if request.method == "POST":
         try:
             done = _enter(request, by, at, course, visit, instrument, asked["respondent"], twice)
-            return redirect("response", course=course, response=done)
+            if "scores" not in done:  # kept as the first of two entries
+                return redirect("responses", course=course)
+            return redirect("response", course=course, response=done["response"])
         except Refused as refused:
             reasons, status = refused.reasons, status_of(refused)
     found = ask.sheet(course=course, visit=visit, instrument=instrument, by=by, at=at, **asked)
@@ -97,10 +99,56 @@ def enter(request: HttpRequest, *, by: Actor, at: datetime, course: str, visit: 
             for name, says, kind, choices, value in found.contexts
         ],
         "twice": twice,
+        "differ": any(reason.code == "entries-differ" for reason in reasons) and found.first_by,
         "reasons": reasons,
         "given": given,
     }
     return render(request, "assessment/enter.html", known, status=status)
+
+
+@page("enter_paper", methods=("GET", "POST"))
+def again(request: HttpRequest, *, by: Actor, at: datetime, course: str, response: str) -> HttpResponse:
+    """A second rater's rating of a visit that was rated: an empty sheet, and nothing of the first rating."""
+    reasons, status = (), 200
+    found = ask.sheet_again(course=course, response=response, by=by, at=at)
+    if request.method == "POST":
+        try:
+            definition = ask.definition_for(course=course, response=response, by=by, at=at)
+            items = _items(definition, request.POST, "item")
+            act.rate_again(course=course, response=response, items=items, by=by, at=at)
+            return redirect("responses", course=course)
+        except Refused as refused:
+            reasons, status = refused.reasons, status_of(refused)
+    known = {
+        "page_title": f"Second rating: {found.form.title}",
+        "course": found.strip,
+        "tabs": tabs(course, by, "responses"),
+        "sheet": found,
+        "rows": _rows(found.form.items, request.POST, reasons),
+        "reasons": reasons,
+        "given": request.POST,
+    }
+    return render(request, "assessment/again.html", known, status=status)
+
+
+@page("see_agreement")
+def agreement(request: HttpRequest, *, by: Actor, at: datetime) -> HttpResponse:
+    """How far two raters agree who rated the same visits without seeing each other's ratings."""
+    found = ask.agreement(by=by, at=at)
+    return render(request, "assessment/agreement.html", {"page_title": "Agreement of raters", "found": found})
+
+
+@page("see_shelf")
+def shelf(request: HttpRequest, *, by: Actor, at: datetime) -> HttpResponse:
+    """Which questionnaires may be shown with their words, and whom to ask for the others."""
+    found = ask.shelf_rights(by=by, at=at)
+    known = {
+        "page_title": "Questionnaires and their licences",
+        "free": [right for right in found if right.licence == "W"],
+        "licensed": [right for right in found if right.licence != "W" and right.languages],
+        "asking": [right for right in found if right.must_ask],
+    }
+    return render(request, "assessment/shelf.html", known)
 
 
 def _enter(
@@ -112,7 +160,7 @@ def _enter(
     instrument: str,
     respondent: str,
     twice: bool,
-) -> str:
+) -> Mapping[str, Any]:
     given = request.POST
     definition = ask.definition_of(instrument=instrument, by=by)
     done = act.enter(
@@ -125,10 +173,12 @@ def _enter(
         respondent=respondent,
         paper=given.get("paper") != "no",
         on=_day(given.get("on", "")),
+        keep_first=given.get("do") == "first",
+        settled="settled" in given,
         by=by,
         at=at,
     )
-    return str(done.payload["response"])
+    return done.payload
 
 
 def _items(definition: Instrument, given: Any, prefix: str) -> dict[str, Any]:
