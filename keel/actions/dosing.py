@@ -15,7 +15,7 @@ from keel.domain.dose import TYPES, Amount, amount
 from keel.domain.dose_rules import Given, check_dose
 from keel.domain.errors import Reason, Refused, refuse
 from keel.domain.events import Actor, new_id
-from keel.domain.session import MOMENTS, ROOM_ITEMS, after
+from keel.domain.session import MOMENTS, ROOM_ITEMS, WITHDRAWN, after
 from keel.domain.visit import arm_of, check_visit, readiness
 from keel.domain.vitals import PLAUSIBLE, check_vitals
 from keel.domain.watch import Crossing, Taken, blocks, crossings, supplemental_blocks
@@ -242,6 +242,8 @@ def prepare_dose(
             return writing.recorded()
         day = _day(state, visit)
         named = _amount(value, unit)
+        if missing := _not_agreed(day, "The supplemental dose was not prepared"):
+            raise Refused(missing)
         _allowed(state, day, substance, named, at)
         if not lot.strip():
             raise refuse("The dose was not prepared", "no lot number is given", "Read it off the package")
@@ -323,6 +325,36 @@ def confirm_dose(*, course: str, visit: str, by: Actor, at: datetime, id: str | 
         return writing.recorded()
 
 
+@action("agree_supplement")
+def agree_supplement(
+    *, course: str, visit: str, agreed: bool, by: Actor, at: datetime, id: str | None = None
+) -> Recorded:
+    """What the participant answers, sober, to whether a supplemental dose may be offered. A yes can become a no later."""
+    with on_course(course, by=by, what="agree_supplement", id=id) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        day, protocol, what = _day(state, visit), protocol_of(state), "The answer was not recorded"
+        if not protocol.has_supplement(visit):
+            raise refuse(what, "the protocol has no supplemental dose at this visit", "Nothing is to be asked")
+        if agreed and day.doses:
+            raise refuse(
+                what,
+                "the participant is under the medicine, and a supplemental dose is agreed on sober",
+                "Give none; a no can be recorded at any time",
+                code="supplement-widened",
+            )
+        writing.append("supplement_agreed", {"visit": visit, "agreed": agreed}, by=by, at=at, id=id)
+        return writing.recorded()
+
+
+def _not_agreed(day: DosingDay, what: str) -> list[Reason]:
+    """Why no supplemental dose may be prepared or given: nobody said yes to it sober."""
+    if not day.doses or day.supplement_agreed:
+        return []
+    asked = "the participant declined it" if day.supplement_agreed is False else "nobody asked the participant sober"
+    return [Reason(what, asked, "Give none today", "", "supplement-not-agreed")]
+
+
 @action("give_dose")
 def give_dose(
     *, course: str, visit: str, by: Actor, at: datetime, occurred_at: datetime | None = None, id: str | None = None
@@ -333,7 +365,8 @@ def give_dose(
             return writing.recorded()
         day = _day(state, visit)
         when = moment(occurred_at, at)
-        reasons = [*_not_ready(state, day), *_vitals_against(state, day, when)]
+        agreed = _not_agreed(day, "The supplemental dose")
+        reasons = [*agreed, *_not_ready(state, day), *_vitals_against(state, day, when)]
         if reasons:
             raise Refused(
                 [Reason("The dose was not given", f"{r.what}: {r.why}", r.mend, code=r.code) for r in reasons]
@@ -736,6 +769,8 @@ def amend_entry(
             raise refuse("Nothing was amended", "the course has no such entry", "Reload the page", code="not-found")
         if not reason.strip():
             raise refuse("Nothing was amended", "no reason is given", "Say why the first entry was wrong")
+        if MomentRow.objects.filter(id=entry, kind=WITHDRAWN).exists():
+            raise refuse("Nothing was amended", "the entry was taken back", "Enter it anew if it did happen")
         if values and kind != "vitals_recorded":
             raise refuse("Nothing was amended", "this entry has no readings", "Correct its time, or note it anew")
         when = moment(occurred_at, at) if occurred_at else _stands_at(entry, kind)
@@ -748,6 +783,34 @@ def amend_entry(
             "payload": payload,
             "reason": vault.sealer(state.participant)(reason.strip()),
             "occurred_at": when.isoformat(),
+        }
+        writing.append("amended", said, by=by, at=at, id=id)
+        return writing.recorded()
+
+
+@action("amend")
+def withdraw_entry(*, course: str, entry: str, reason: str, by: Actor, at: datetime, id: str | None = None) -> Recorded:
+    """Take back vital signs or a moment of the day that did not happen: a wrong tap, a reading of somebody else.
+
+    The first entry stays in the record with the reason; it counts no more in limits, times and reports.
+    """
+    with on_course(course, by=by, what="amend", id=id, ended=True) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        kind = state.kinds.get(entry, "")
+        first = journal.event(entry)
+        if first is None or kind not in ("vitals_recorded", "moment_noted"):
+            raise refuse("Nothing was taken back", "the course has no such entry", "Reload the page", code="not-found")
+        if not reason.strip():
+            raise refuse("Nothing was taken back", "no reason is given", "Say why it did not happen")
+        if MomentRow.objects.filter(id=entry, kind=WITHDRAWN).exists():
+            raise refuse("Nothing was taken back", "the entry was taken back already", "Reload the page")
+        said = {
+            "corrects": entry,
+            "kind": kind,
+            "payload": {**first.payload, "amended": True, "withdrawn": True},
+            "reason": vault.sealer(state.participant)(reason.strip()),
+            "occurred_at": _stands_at(entry, kind).isoformat(),
         }
         writing.append("amended", said, by=by, at=at, id=id)
         return writing.recorded()

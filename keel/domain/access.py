@@ -121,6 +121,7 @@ TABLE: dict[str, May] = {
     "note_presence": _may("facilitator", "physician"),
     "arrive": _may("facilitator", "physician", "coordinator"),
     "prepare_dose": _may("facilitator", "physician"),
+    "agree_supplement": _may("facilitator", "physician"),
     "confirm_dose": _may("facilitator", "physician"),
     "give_dose": _may("facilitator", "physician"),
     "record_vitals": _may("facilitator", "physician"),

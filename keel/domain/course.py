@@ -96,6 +96,7 @@ class DosingDay:
     prepared: Plain | None = None
     confirmed: Plain | None = None
     doses: tuple[Plain, ...] = ()
+    supplement_agreed: bool | None = None
     signed: Mapping[str, Plain] = field(default_factory=dict)
     released_at: datetime | None = None
     stopped_at: datetime | None = None
@@ -530,6 +531,11 @@ def _given(c: Course, e: Event) -> Course:
     given = {**e.payload, "at": e.occurred_at.isoformat(), "event": e.id}
     others = tuple(d for d in day.doses if d["event"] != e.id)
     return _day(c, e, doses=(*others, given), prepared=None, confirmed=None)
+
+
+@_on("supplement_agreed")
+def _supplement_agreed(c: Course, e: Event) -> Course:
+    return _day(c, e, supplement_agreed=e.payload["agreed"])
 
 
 @_on("release_item_signed")

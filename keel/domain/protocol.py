@@ -463,6 +463,10 @@ class Protocol(Definition):
             )
         return found
 
+    def has_supplement(self, visit: str) -> bool:
+        """Whether any arm may get a supplemental dose at a visit: then everybody is asked, so that no arm shows."""
+        return any(dose.supplemental for v in self.visits if v.id == visit for dose in v.doses)
+
     def fact(self, path: str) -> Fact | None:
         """The fact at a path such as `release.items[escort].required`; None where the file is silent."""
         return next((f for f in self._facts if f.path == path), None)

@@ -57,6 +57,8 @@ MOMENTS: dict[str, str] = {
     "room": "Room",
     "note": "Note",
 }
+WITHDRAWN = "withdrawn"
+"""What an entry of the day becomes that did not happen: it counts nowhere and stays in sight."""
 ROOM_ITEMS: dict[str, str] = {
     "location": "Where it is: indoors or outdoors; urban, suburban or rural",
     "ambiance": "The atmosphere that the team set up",

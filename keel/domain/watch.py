@@ -4,6 +4,7 @@
     crossings(thresholds, taken, at=…)            limits crossed, or crossed once and to be measured again
     shortages(wanted, people=3, here=["facilitator"], law=…, doses_mg=…)   what a room lacks now
     gaps(stays, start=…, end=…)                   when nobody (or too few) watched
+    unwatched(stays, start=…, at=…, …)            since when nobody watches now, and until when a break may last
 
 All pure: the moment is given as `at`, instants are aware, vital signs are `Taken`.
 
@@ -305,3 +306,24 @@ def gaps(stays: Sequence[Stay], *, start: datetime, end: datetime, needed: int =
         else:
             found.append(Gap(low, high, there))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class Unwatched:
+    """Nobody watches now. `back_by`: when the break that the law allows is over; None where it allows none now."""
+
+    since: datetime
+    back_by: datetime | None
+    over: bool
+
+
+def unwatched(
+    stays: Sequence[Stay], *, start: datetime, at: datetime, break_minutes: int | None, others_here: bool
+) -> Unwatched | None:
+    """Whether nobody watches at `at`. A break counts as one only while somebody else is in the room (Oregon, S 51)."""
+    found = gaps(stays, start=start, end=at)
+    if not found or found[-1].end != at:
+        return None
+    since = found[-1].start
+    back_by = since + timedelta(minutes=break_minutes) if break_minutes and others_here else None
+    return Unwatched(since, back_by, back_by is None or at > back_by)

@@ -528,7 +528,8 @@ def sentence(e: Event, open_: Callable[[Any], str], labels: Mapping[str, str]) -
     visit = labels.get(p.get("visit", ""), p.get("visit", ""))
     words = open_(p.get("words")) if p.get("words") and e.kind != "journal_written" else ""
     if e.kind == "amended":
-        return f"Corrected: {p['kind'].replace('_', ' ')}"
+        done = "Taken back" if p["payload"].get("withdrawn") else "Corrected"
+        return f"{done}: {p['kind'].replace('_', ' ')}"
     if e.kind == "facts_recorded":
         return "Recorded: " + ", ".join(f"{name.replace('_', ' ')}" for name in p["facts"])
     told = {
@@ -557,6 +558,7 @@ def sentence(e: Event, open_: Callable[[Any], str], labels: Mapping[str, str]) -
         "response_entered": f"{p.get('instrument', '')} entered" + (" from paper" if p.get("paper") else ""),
         "session_planned": f"Session opened for {visit}",
         "arrived": "Arrived",
+        "supplement_agreed": f"Supplemental dose, asked sober: {'yes' if p.get('agreed') else 'no'}",
         "dose_prepared": f"Dose prepared: {p.get('arithmetic') or p.get('substance', '')}, lot {p.get('lot', '')}",
         "dose_confirmed": "Dose checked by a second person",
         "dose_given": f"Dose given: {p.get('arithmetic') or p.get('substance', '')}, lot {p.get('lot', '')}",

@@ -16,10 +16,10 @@ from keel.domain.errors import Reason
 from keel.domain.events import Actor
 from keel.domain.jurisdiction import Jurisdiction, least_minutes
 from keel.domain.protocol import DosePlan, Protocol, Visit
-from keel.domain.session import LABELS, MOMENTS, STATES
+from keel.domain.session import LABELS, MOMENTS, STATES, WITHDRAWN
 from keel.domain.visit import arm_of, readiness
 from keel.domain.vitals import PLAUSIBLE
-from keel.domain.watch import Crossing, Due, Gap, Stay, Taken
+from keel.domain.watch import Crossing, Due, Gap, Stay, Taken, Unwatched
 from keel.library import coverage_files, shelf
 from keel.library.alert_files import crisis_lines
 from keel.library.formulary_files import Medicine, formulary
@@ -275,6 +275,7 @@ class Supplement:
     opens_at: datetime | None
     closes_at: datetime | None
     open: bool
+    agreed: bool | None
 
 
 @dataclass(frozen=True)
@@ -304,6 +305,8 @@ class Person:
     confirmed_by: str
     doses: tuple[DoseRow, ...]
     supplement: Supplement | None
+    asks_supplement: bool
+    supplement_agreed: bool | None
     signs: tuple[Sign, ...]
     times: tuple[Due, ...]
     next: Due | None
@@ -395,7 +398,8 @@ def board(*, session: str, by: Actor, at: datetime, only: str = "") -> Board:
     wanted_days = [day for day in days if only in ("", day.course)]
     if not wanted_days:
         raise access.not_here("see_session")
-    read = _Read(session, wanted_days, [courses[day.course] for day in wanted_days], by)
+    zone = ZoneInfo(SiteRow.objects.get(id=row.site).timezone)
+    read = _Read(session, wanted_days, [courses[day.course] for day in wanted_days], by, zone)
     people = tuple(_person(day, courses[day.course], read, by, at) for day in wanted_days)
     here = [p.role for p in read.presences if p.left_at is None]
     first = journal.state_of(f"course:{days[0].course}", fold)
@@ -408,7 +412,7 @@ def board(*, session: str, by: Actor, at: datetime, only: str = "") -> Board:
     return Board(
         id=session,
         site=row.site,
-        zone=ZoneInfo(SiteRow.objects.get(id=row.site).timezone),
+        zone=zone,
         room=row.room,
         on=row.on,
         at=at,
@@ -452,10 +456,13 @@ def visit_in(*, session: str, course: str, by: Actor) -> str:
 class _Read:
     """The rows of a session, read once for all its people."""
 
-    def __init__(self, session: str, days: Sequence[DayRow], courses: Sequence[CourseRow], by: Actor) -> None:
+    def __init__(
+        self, session: str, days: Sequence[DayRow], courses: Sequence[CourseRow], by: Actor, zone: ZoneInfo
+    ) -> None:
         ids = [c.id for c in courses]
         visits = {d.visit for d in days}
         self.by = by
+        self.zone = zone
         self.presences = list(PresenceRow.objects.filter(session=session).order_by("came_at", "id"))
         self.moments = list(MomentRow.objects.filter(session=session, course__in=["", *ids]).order_by("at", "id"))
         self.vitals = _by_course(VitalsRow.objects.filter(course__in=ids, visit__in=visits).order_by("at", "id"))
@@ -503,7 +510,8 @@ def _person(day: DayRow, row: CourseRow, read: _Read, by: Actor, at: datetime) -
     plan = visit.doses[0] if visit.doses else None
     own = state.days[day.visit]
     earliest = _earliest(protocol, own)
-    standing, says = _standing(day, times, crossed)
+    nobody = _unwatched(day, row, read, protocol, at)
+    standing, says = _standing(day, times, crossed, nobody, read.zone)
     wishes = read.wishes[row.id]
     touch = next((w for w in reversed(wishes) if w.kind == "touch_agreed"), None)
     weight = state.facts.get("weight_kg") or {}
@@ -530,7 +538,9 @@ def _person(day: DayRow, row: CourseRow, read: _Read, by: Actor, at: datetime) -
         prepared_mine=(day.prepared or {}).get("by") == by.id,
         confirmed_by=read.name(day.confirmed_by),
         doses=doses,
-        supplement=_supplement(plan, doses, at),
+        supplement=_supplement(plan, doses, at, own.supplement_agreed),
+        asks_supplement=protocol.has_supplement(day.visit),
+        supplement_agreed=own.supplement_agreed,
         signs=_signs(protocol, measured, crossed),
         times=times,
         next=watch.next_due(times) if day.state not in ("released", "transferred", "prepared") else None,
@@ -556,14 +566,39 @@ def _speaks(crossing: Crossing, day: DayRow, visit: Visit) -> bool:
     return True
 
 
-def _standing(day: DayRow, times: Sequence[Due], crossed: Sequence[Crossing]) -> tuple[str, str]:
+def _unwatched(day: DayRow, row: CourseRow, read: _Read, protocol: Protocol, at: datetime) -> Unwatched | None:
+    """Whether nobody watches this person now; from the dose until they leave."""
+    if day.dosed_at is None or day.state in ("released", "transferred"):
+        return None
+    law = law_of(protocol)
+    mine = [Stay(p.came_at, p.left_at) for p in read.presences if _watches(p, row.id)]
+    return watch.unwatched(
+        mine,
+        start=day.dosed_at,
+        at=at,
+        break_minutes=law.presence.break_minutes if law and law.presence else None,
+        others_here=any(p.left_at is None for p in read.presences),
+    )
+
+
+def _watches(presence: PresenceRow, course: str) -> bool:
+    return presence.role in WATCHERS and (not presence.watches or course in presence.watches)
+
+
+def _standing(
+    day: DayRow, times: Sequence[Due], crossed: Sequence[Crossing], nobody: Unwatched | None, zone: ZoneInfo
+) -> tuple[str, str]:
     """The one thing to be seen from two metres."""
     if day.state in ("released", "transferred"):
         return "done", LABELS[day.state]
+    if nobody and nobody.over:
+        return "stop", f"Nobody watches since {nobody.since.astimezone(zone):%H:%M}"
     worst = next((c for c in crossed if c.stands and c.threshold.does not in ("withhold_supplemental",)), None)
     if worst:
         grave = worst.threshold.does in ("emergency", "call_physician", "cool_actively", "hold_dose")
         return ("stop" if grave else "caution"), watch.DOES[worst.threshold.does]
+    if nobody and nobody.back_by:
+        return "caution", f"On a break: back by {nobody.back_by.astimezone(zone):%H:%M}"
     if any(not c.stands for c in crossed):
         return "caution", "Measure again"
     late = next((d for d in times if d.state == "overdue"), None)
@@ -574,16 +609,18 @@ def _standing(day: DayRow, times: Sequence[Due], crossed: Sequence[Crossing]) ->
     return ("clear", "Within the limits") if day.dosed_at else ("planned", LABELS[day.state])
 
 
-def _supplement(plan: DosePlan | None, doses: Sequence[DoseRow], at: datetime) -> Supplement | None:
-    """Offered only after a first dose, only once, and only while its window is open."""
+def _supplement(
+    plan: DosePlan | None, doses: Sequence[DoseRow], at: datetime, agreed: bool | None
+) -> Supplement | None:
+    """Offered only after a first dose, only once, only while its window is open, and only where it was agreed on sober."""
     extra = plan.supplemental if plan else None
     if extra is None or not doses or (extra.amounts and any(d.supplemental for d in doses)):
         return None
     options = tuple(a for a in extra.amounts if not extra.half_of_first or a * 2 == doses[0].amount)
     if extra.window_minutes is None:
-        return Supplement(options, None, None, True)
+        return Supplement(options, None, None, bool(agreed), agreed)
     first, last = (doses[0].given_at + timedelta(minutes=m) for m in extra.window_minutes)
-    return Supplement(options, first, last, first <= at <= last)
+    return Supplement(options, first, last, bool(agreed) and first <= at <= last, agreed)
 
 
 def _signs(protocol: Protocol, measured: Sequence[Taken], crossed: Sequence[Crossing]) -> tuple[Sign, ...]:
@@ -651,7 +688,10 @@ def _log(course: str, day: DayRow, doses: Sequence[DoseRow], read: _Read, open_:
 def _line(row: MomentRow, read: _Read, open_: Any) -> Line:
     what = MOMENTS.get(row.kind, row.kind.replace("_", " ").capitalize())
     detail = row.detail or {}
-    if row.kind in ("rescue_ordered", "rescue_given"):
+    if row.kind == WITHDRAWN:
+        was = str(detail.get("was", ""))
+        what = f"Taken back: {MOMENTS.get(was, 'Vital signs')}"
+    elif row.kind in ("rescue_ordered", "rescue_given"):
         what = f"{detail['name']} {detail['dose']} {'ordered' if row.kind == 'rescue_ordered' else 'given'}"
     elif "piece" in detail:
         what = f"{what}: {detail['piece']}"
@@ -774,7 +814,7 @@ def _stretches(course: str, person: Person, end: datetime) -> tuple[tuple[str, d
 
 def _watched(session: str, course: str, person: Person, day: DayRow, end: datetime, protocol: Protocol) -> Watched:
     rows = PresenceRow.objects.filter(session=session).order_by("came_at", "id")
-    mine = [r for r in rows if r.role in WATCHERS and (not r.watches or course in r.watches)]
+    mine = [r for r in rows if _watches(r, course)]
     names = account.names({r.staff for r in mine})
     stays = tuple((names.get(r.staff, ""), r.role, r.came_at, r.left_at) for r in mine)
     law = law_of(protocol)

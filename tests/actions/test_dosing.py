@@ -155,6 +155,9 @@ def test_the_law_counts_heads_by_the_largest_dose_in_the_room(clinic: Clinic) ->
 
 def test_a_supplemental_dose_needs_its_window_and_fresh_readings(mdma: Day) -> None:
     (course,) = mdma.courses
+    said = {"course": course, "visit": mdma.visit, "by": mdma.first}
+    for agreed in (False, True):
+        dosing.agree_supplement(**said, agreed=agreed, at=mdma.later())
     dose(mdma, course)
 
     def again() -> None:
@@ -183,6 +186,41 @@ def test_a_supplemental_dose_needs_its_window_and_fresh_readings(mdma: Day) -> N
     vitals(mdma, course, systolic=142)
     give()
     assert len(state_of(course).days[mdma.visit].doses) == 2
+
+
+def test_a_supplemental_dose_needs_a_yes_that_was_given_sober(mdma: Day) -> None:
+    (course,) = mdma.courses
+    said = {"course": course, "visit": mdma.visit, "by": mdma.first}
+    dose(mdma, course)
+    mdma.later(90)
+    second = {**said, "substance": "mdma-hcl", "value": 40, "unit": "mg", "lot": "S"}
+    assert codes(lambda: dosing.prepare_dose(**second, at=mdma.later())) == {"supplement-not-agreed"}
+    assert codes(lambda: dosing.agree_supplement(**said, agreed=True, at=mdma.later())) == {"supplement-widened"}
+    dosing.agree_supplement(**said, agreed=False, at=mdma.later())
+    board = days.board(session=mdma.session, by=mdma.first, at=mdma.later()).people[0]
+    assert board.supplement is not None and not board.supplement.open and board.supplement_agreed is False
+
+
+def test_nobody_is_asked_for_a_dose_that_the_protocol_does_not_have(davis: Day) -> None:
+    said = {"course": davis.courses[0], "visit": davis.visit, "by": davis.first}
+    with pytest.raises(Refused, match="no supplemental dose"):
+        dosing.agree_supplement(**said, agreed=True, at=davis.later())
+
+
+def test_the_board_says_at_once_that_nobody_watches_and_when_a_break_is_over(davis: Day) -> None:
+    (course,) = davis.courses
+    dose(davis, course)
+    vitals(davis, course)
+
+    def says() -> str:
+        return days.board(session=davis.session, by=davis.first, at=davis.later()).people[0].standing_says
+
+    assert says() == "Within the limits"
+    for member in days.board(session=davis.session, by=davis.first, at=davis.at).inside:
+        dosing.go_out(session=davis.session, staff=member.id, by=davis.first, at=davis.later())
+    assert says().startswith("Nobody watches since")
+    dosing.come_in(session=davis.session, staff=davis.second.id, by=davis.first, at=davis.later())
+    assert says() == "Within the limits"
 
 
 def test_a_limit_that_calls_the_physician_raises_one_alert_and_a_single_peak_none(mdma: Day) -> None:

@@ -38,6 +38,20 @@ def asked_again(taken: list[Taken]) -> dict[str, datetime | None]:
 # ---- limits ---------------------------------------------------------------------------------------------
 
 
+def test_a_break_counts_only_while_it_is_short_and_somebody_else_is_there() -> None:
+    left = at(60)
+    stays = [Stay(at(-5), left)]
+
+    def found(minutes: float, *, allowed: int | None = 5, others: bool = True) -> watch.Unwatched | None:
+        return watch.unwatched(stays, start=DOSED, at=at(60 + minutes), break_minutes=allowed, others_here=others)
+
+    assert found(-1) is None
+    assert found(4) == watch.Unwatched(left, at(65), False)
+    assert found(6) == watch.Unwatched(left, at(65), True)
+    for alone in (found(1, allowed=None), found(1, others=False)):
+        assert alone == watch.Unwatched(left, None, True)
+
+
 def test_mdma_does_not_cry_wolf_at_an_expected_peak() -> None:
     once = systolic((60, 150), (75, 165))
     assert "alert-systolic" not in alarms(once)

@@ -15,6 +15,7 @@ from keel.queries import definitions
 from keel.queries import dosing as days
 from keel.records import journal
 from keel.records.models import Account, MomentRow, VitalsRow
+from keel.records.rebuild import rebuild
 from tests.clinic import Clinic
 from tests.dosing_days import Day, dose, lately, opened, ready, state_of
 
@@ -84,6 +85,34 @@ def test_one_tap_vitals_note_phase_and_correction(day: Day) -> None:
     entry.refresh_from_db()
     assert entry.at.replace(microsecond=0) == at.replace(microsecond=0) and entry.systolic_mmhg == 128
     assert entry.amended
+
+
+def test_what_did_not_happen_is_taken_back_and_stays_in_sight(day: Day) -> None:
+    course, client = day.courses[0], client_of(day.first)
+    give(day, course)
+    post(client, day, "vitals", course, systolic_mmhg="182", diastolic_mmhg="82", heart_rate_bpm="71")
+    post(client, day, "moment", course, moment="touch_given")
+    reading = VitalsRow.objects.get(course=course).id
+    touch = MomentRow.objects.get(course=course, kind="touch_given").id
+    for entry in (reading, touch):
+        post(client, day, "withdraw", course, entry=entry, reason="Of somebody else.")
+    page = client.get(f"/session/{day.session}/").content.decode()
+    assert "Taken back: Vital signs" in page and "Taken back: Touch given" in page
+    assert "Nothing measured since the dose" in page and "Call the physician" not in page
+    for kind in ("withdraw", "correct"):
+        said = post(client, day, kind, course, status=409, entry=reading, reason="Again.", time="00:00:01")
+        assert "taken back" in said
+    assert not rebuild(keep=False).different
+
+
+def test_a_long_log_is_shown_from_its_end_and_whole_when_asked(day: Day) -> None:
+    course, client = day.courses[0], client_of(day.first)
+    for minute in range(35):
+        dosing.note_moment(course=course, visit=day.visit, kind="water", by=day.first, at=day.later(0.1 * minute))
+    board = f"/session/{day.session}/"
+    short, whole = (client.get(board + query).content.decode() for query in ("", f"?log={course}"))
+    assert short.count("data-entry-id") == 30 and "All 36 entries" in short
+    assert whole.count("data-entry-id") == 36 and "entries</a>" not in whole
 
 
 def give(day: Day, course: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from keel.domain.events import Event
+from keel.domain.session import WITHDRAWN
 from keel.records.models import (
     DayRow,
     DoseRow,
@@ -119,6 +122,11 @@ def given(event: Event) -> None:
 @on("vitals_recorded")
 def vitals(event: Event) -> None:
     p = event.payload
+    if p.get("withdrawn"):
+        VitalsRow.objects.filter(id=event.id).delete()
+        session = DayRow.objects.get(id=f"{event.subject}/{p['visit']}").session
+        noted(replace(event, payload={**p, "session": session, "kind": "vitals"}))
+        return
     VitalsRow.objects.update_or_create(
         id=event.id,
         defaults={
@@ -140,15 +148,16 @@ def vitals(event: Event) -> None:
 def noted(event: Event) -> None:
     p = event.payload
     kind, _, subject = event.stream.partition(":")
+    withdrawn = p.get("withdrawn", False)
     MomentRow.objects.update_or_create(
         id=event.id,
         defaults={
             "session": p["session"],
             "course": subject if kind == "course" else "",
             "visit": p.get("visit", ""),
-            "kind": p["kind"],
+            "kind": WITHDRAWN if withdrawn else p["kind"],
             "words": p.get("words") or {},
-            "detail": p.get("detail") or {},
+            "detail": {**(p.get("detail") or {}), **({"was": p["kind"]} if withdrawn else {})},
             "at": event.occurred_at,
             "by": event.by["actor"],
             "amended": p.get("amended", False),

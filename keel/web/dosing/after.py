@@ -16,7 +16,7 @@ from keel.actions import dosing
 from keel.domain import access
 from keel.domain.errors import Reason, Refused
 from keel.domain.events import Actor
-from keel.domain.session import ROOM_ITEMS
+from keel.domain.session import ROOM_ITEMS, WITHDRAWN
 from keel.domain.vitals import PLAUSIBLE
 from keel.queries import dosing as days
 from keel.queries.dosing import Report
@@ -97,7 +97,7 @@ def _drawn(found: Report) -> charts.Session:
     happenings += [
         charts.Happening(minute(line.at), line.what)
         for line in (*person.log, *found.board.log)
-        if line.kind not in ("vitals_recorded", "dose_given", "release_item_signed")
+        if line.kind not in ("vitals_recorded", "dose_given", "release_item_signed", WITHDRAWN)
     ]
     limits = tuple(
         charts.Limit(

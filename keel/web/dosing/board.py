@@ -26,6 +26,8 @@ from keel.web.live.stream import ticket
 
 TAPS = ("water", "bathroom", "reassurance", "touch_offered", "touch_given", "nausea", "distress", "silence", "insight")
 MORE_TAPS = ("tears", "laughter", "food", "vomiting", "headache")
+LINES = 30
+"""How many of the newest lines of a log the board shows: a day of readings each minute has six hundred."""
 _SPARKS = {
     "systolic_mmhg": "systolic",
     "diastolic_mmhg": "diastolic",
@@ -52,7 +54,7 @@ def board(request: HttpRequest, *, by: Actor, at: datetime, session: str) -> Htt
             reasons, status = refused.reasons, status_of(refused)
     only = request.GET.get("only", "") if request.method == "GET" else ""
     shown = days.board(session=session, by=by, at=at, only=only)
-    context = {**_context(shown, by), "reasons": reasons, "given": request.POST}
+    context = {**_context(shown, by, log=request.GET.get("log", "")), "reasons": reasons, "given": request.POST}
     with timezone.override(shown.zone):
         if only:  # a screen that is open already asks for the person who moved
             return render(request, "dosing/one.html", {**context, "person": context["people"][0]})
@@ -62,11 +64,11 @@ def board(request: HttpRequest, *, by: Actor, at: datetime, session: str) -> Htt
     return answer
 
 
-def _context(shown: Board, by: Actor) -> dict[str, Any]:
+def _context(shown: Board, by: Actor, log: str = "") -> dict[str, Any]:
     return {
         "page_title": f"Board, {shown.room}",
         "board": shown,
-        "people": [_dressed(person) for person in shown.people],
+        "people": [_dressed(person, whole=log == person.course) for person in shown.people],
         "now": shown.at,
         "next": shown.nexts[0] if shown.nexts else None,
         "then": shown.nexts[1] if len(shown.nexts) > 1 else None,
@@ -83,13 +85,15 @@ def _context(shown: Board, by: Actor) -> dict[str, Any]:
     }
 
 
-def _dressed(person: days.Person) -> dict[str, Any]:
-    """A person with what only a page needs: a small drawing for each vital sign, ids for the forms."""
+def _dressed(person: days.Person, whole: bool = False) -> dict[str, Any]:
+    """A person with what only a page needs: a small drawing for each vital sign, how much of the log is shown."""
     signs = [
         (sign, sparkline(Spark(f"{sign.label} so far", tuple(sign.values), _SPARKS[sign.measure])))
         for sign in person.signs
     ]
-    return {"p": person, "signs": signs, "called": days.given_name(person), "steps": _steps(person)}
+    shown = len(person.log) if whole else LINES
+    return {"p": person, "signs": signs, "called": days.given_name(person), "steps": _steps(person),
+            "log": person.log[::-1][:shown], "more": len(person.log) > shown, "whole": whole}  # fmt: skip
 
 
 _WORDS_OF = {

@@ -122,6 +122,13 @@ def _moment(entry: Entry, visit: str, by: Actor, at: datetime) -> None:
     dosing.note_moment(**_on(entry, visit, by, at), kind=kind, words=words)
 
 
+def _agree_supplement(entry: Entry, visit: str, by: Actor, at: datetime) -> None:
+    answer = _text(entry, "agreed")
+    if answer not in ("yes", "no"):
+        raise refuse("The answer was not recorded", f"{answer!r} is no answer", "Choose yes or no")
+    dosing.agree_supplement(course=entry.course, visit=visit, agreed=answer == "yes", by=by, at=at, id=entry.id)
+
+
 def _confirm(entry: Entry, visit: str, by: Actor, at: datetime) -> None:
     dosing.confirm_dose(course=entry.course, visit=visit, by=by, at=at, id=entry.id)
 
@@ -166,6 +173,12 @@ def _correct(entry: Entry, visit: str, by: Actor, at: datetime) -> None:
     )
 
 
+def _withdraw(entry: Entry, visit: str, by: Actor, at: datetime) -> None:
+    dosing.withdraw_entry(
+        course=entry.course, entry=_text(entry, "entry"), reason=_text(entry, "reason"), by=by, at=at, id=entry.id
+    )
+
+
 def _on(entry: Entry, visit: str, by: Actor, at: datetime) -> dict[str, Any]:
     return {
         "course": entry.course,
@@ -183,6 +196,7 @@ _OF_PERSON: dict[str, Callable[[Entry, str, Actor, datetime], None]] = {
     "moment": _moment,
     "reach": lambda e, v, by, at: _done(dosing.reach(**_on(e, v, by, at), step=_text(e, "step"))),
     "prepare_dose": _prepare,
+    "agree_supplement": _agree_supplement,
     "confirm_dose": _confirm,
     "give_dose": lambda e, v, by, at: _done(dosing.give_dose(**_on(e, v, by, at))),
     "order_rescue": lambda e, v, by, at: _done(
@@ -199,6 +213,7 @@ _OF_PERSON: dict[str, Callable[[Entry, str, Actor, datetime], None]] = {
         dosing.transfer(**_on(e, v, by, at), to=_text(e, "to"), words=_text(e, "words"))
     ),
     "correct": _correct,
+    "withdraw": _withdraw,
 }
 
 

@@ -12,6 +12,8 @@ import { Outbox, showState, uuid7 } from "./outbox.js";
 const REFRESH_MS = 700;
 const KEEP_MS = 60_000;
 const TICK_MS = 5_000;
+/** Time alone changes a board, too: what is due becomes late, a break is over. */
+const RENEW_MS = 60_000;
 /** How far a typed time may lie ahead before it is taken for yesterday's, on a night that passed midnight. */
 const AHEAD_MS = 5 * 60_000;
 
@@ -86,6 +88,7 @@ function takeOver(outbox) {
       const id = await outbox.put(entryOf(form, button));
       form.dispatchEvent(new CustomEvent("keel:kept", { detail: { id }, bubbles: true }));
       form.reset();
+      offerUndo(form, id, button);
       const drawer = form.closest("details.vitals-entry");
       if (drawer instanceof HTMLDetailsElement) {
         drawer.open = false;
@@ -98,6 +101,21 @@ function takeOver(outbox) {
       delete form.dataset.busy;
     }
   });
+}
+
+/** What was just entered about a person can be taken back with one tap: a finger in the dark goes wrong. */
+function offerUndo(form, id, button) {
+  const undo = form.closest("[data-person]")?.querySelector("form[data-undo]");
+  if (!(undo instanceof HTMLFormElement)) return;
+  const again = undo.querySelector("button");
+  if (form === undo) {
+    if (undo.contains(document.activeElement)) undo.parentElement?.querySelector("summary")?.focus();
+    undo.hidden = true;
+  } else if (again && ["vitals", "moment"].includes(form.elements.namedItem("kind")?.value)) {
+    undo.elements.namedItem("entry").value = id;
+    again.textContent = `Take back: ${form.matches("[data-vitals]") ? "Vital signs" : button?.textContent?.trim()}`;
+    undo.hidden = false;
+  }
 }
 
 /** The dose and the release wait for the record: without a network the page says so and keeps what was typed. */
@@ -136,7 +154,7 @@ async function showWaiting(outbox) {
         line.className = "finding";
         line.dataset.state = "kept";
         line.dataset.entry = entry.id;
-        const at = new Date(entry.occurred_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+        const at = new Date(entry.occurred_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
         line.textContent = `${at} ${entry.payload?.says ?? entry.kind}, on this device`;
         return line;
       }),
@@ -176,13 +194,15 @@ function sayNext() {
     place.replaceChildren(node("span", "soft", "Nothing is due."));
     return;
   }
-  const what = node("span", "finding", first.dataset.due ? "vital signs " : "vital signs before the dose");
+  const what = node("span", "finding", "");
   what.dataset.state = first.dataset.dueState ?? "planned";
+  const words = node("span", "", first.dataset.due ? "vital signs " : "vital signs before the dose");
+  what.append(words);
   if (first.dataset.due) {
     const time = /** @type {HTMLTimeElement} */ (node("time", "", first.dataset.clock ?? ""));
     time.dateTime = first.dataset.due;
     time.dataset.until = "";
-    what.append(time);
+    words.append(time);
   }
   const then = second?.dataset.due ? node("span", "soft", ` then ${second.dataset.called} ${second.dataset.clock}`) : "";
   place.replaceChildren(node("strong", "", first.dataset.called ?? ""), " ", what, then);
@@ -236,7 +256,9 @@ class Fresh {
     if (this.#running) return;
     this.#running = true;
     this.#last = Date.now();
-    const addresses = this.#whole || this.#moved.size > 2 ? [location.pathname] : [...this.#moved].map((course) => `${location.pathname}?only=${course}`);
+    const whole = location.pathname + location.search;
+    const only = `${whole}${location.search ? "&" : "?"}only=`;
+    const addresses = this.#whole || this.#moved.size > 2 ? [whole] : [...this.#moved].map((course) => only + course);
     this.#whole = false;
     this.#moved.clear();
     try {
@@ -304,6 +326,7 @@ async function start() {
   outbox.addEventListener("change", () => showWaiting(outbox));
   // In touch, the tail tells of it in a moment; without it this device asks for itself.
   outbox.addEventListener("recorded", (event) => inTouch || fresh.soon(/** @type {CustomEvent} */ (event).detail.course || undefined));
+  setInterval(() => document.visibilityState === "visible" && fresh.soon(), RENEW_MS);
   await showWaiting(outbox);
   main.dataset.ready = "yes";
   fresh.keep();

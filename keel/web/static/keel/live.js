@@ -114,7 +114,7 @@ export class Tail extends EventTarget {
 function sayState(root) {
   document.body.addEventListener("keel:live", (event) => {
     const { state, since } = /** @type {CustomEvent} */ (event).detail;
-    const time = since.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const time = since.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     for (const place of root.querySelectorAll("[data-live-says]")) {
       place.textContent = state === "in_touch" ? "Up to date" : `Out of touch since ${time}. Trying again.`;
       place.dataset.state = state === "in_touch" ? "done" : "caution";

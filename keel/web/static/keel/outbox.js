@@ -420,7 +420,7 @@ export function showState(outbox, root) {
 function inWords({ waiting, refused, others, hold, recorded_at }, count) {
   const more = others ? " Entries of another person on this device wait until that person signs in." : "";
   const back = refused ? " Something was not taken: see below." : "";
-  const time = recorded_at?.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const time = recorded_at?.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   if (!waiting) {
     const all = time ? `Everything has reached the record, ${time}.` : "Nothing is waiting on this device.";
     return [time && !refused ? "recorded" : "", (refused ? back.trim() : all) + more];
