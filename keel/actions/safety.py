@@ -11,6 +11,7 @@ from keel.domain.alert import WAITING, Alert, check_move, climb
 from keel.domain.errors import refuse
 from keel.domain.events import Actor, new_id
 from keel.library import alert_files
+from keel.queries.on_call import called
 from keel.records import vault
 from keel.records.journal import Recorded, Writing
 from keel.records.models import AlertRow
@@ -114,7 +115,9 @@ def climb_alerts(*, by: Actor, at: datetime) -> int:
                 writing.answer = Recorded("", writing.streams[0], 0, "", True, {})
                 continue
             last = calls[-1]
-            payload = {"alert": row.id, "site": row.site, "step": last.number + 1, "role": last.role}
+            # Who that was at this moment: rosters and roles change, and it is asked afterwards.
+            people = list(dict.fromkeys(one for call in calls for one in called(row.site, call.role, at=at)))
+            payload = {"alert": row.id, "site": row.site, "step": last.number + 1, "role": last.role, "called": people}
             writing.append("alert_climbed", {**payload, "owner": row.owner}, by=by, at=at)
             climbed += 1
     return climbed

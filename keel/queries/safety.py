@@ -15,8 +15,9 @@ from keel.domain.events import Actor
 from keel.library import alert_files
 from keel.queries import account
 from keel.queries.door import query
+from keel.queries.on_call import called
 from keel.records import journal, vault
-from keel.records.models import Account, AlertRow, CourseRow, MembershipRow, SiteRow
+from keel.records.models import AlertRow, CourseRow, SiteRow
 
 OPEN = ("raised", "seen", "acknowledged", "acted_on")
 KEPT_DAYS = 30
@@ -111,11 +112,13 @@ def _pressing(row: AlertRow) -> tuple[bool, bool, datetime]:
 def _shown(rows: list[AlertRow], by: Actor, at: datetime) -> tuple[Alert, ...]:
     courses = {c.id: c for c in CourseRow.objects.filter(id__in={row.course for row in rows})}
     identities = vault.identities([c.participant for c in courses.values()]) if access.may(by, "see_identity") else {}
-    people = {row.owner for row in rows} | {done["by"] for row in rows for done in row.done}
-    names = account.names(people)
-    on_call = _people(by.site)
+    names = account.names({row.owner for row in rows} | {done["by"] for row in rows for done in row.done})
     steps = {level: alert_files.ladder(level) for level in {row.level for row in rows}}
-    return tuple(_alert(row, courses[row.course], identities, names, on_call, steps[row.level], by, at) for row in rows)
+    roles = {rung.role for ladder in steps.values() for rung in ladder.rungs}
+    ids = {role: called(by.site, role, at=at) for role in roles}
+    known = account.names({one for found in ids.values() for one in found})
+    people = {role: tuple(known[one] for one in found) for role, found in ids.items()}
+    return tuple(_alert(row, courses[row.course], identities, names, people, steps[row.level], by, at) for row in rows)
 
 
 def _alert(
@@ -123,7 +126,7 @@ def _alert(
     course: CourseRow,
     identities: Mapping[str, Any],
     names: Mapping[str, str],
-    on_call: Mapping[str, tuple[str, ...]],
+    people: Mapping[str, tuple[str, ...]],
     steps: Ladder,
     by: Actor,
     at: datetime,
@@ -131,7 +134,7 @@ def _alert(
     open_ = vault.opener(course.participant)
     known = identities.get(course.participant)
     rungs = steps.rungs
-    called = tuple(dict.fromkeys(rungs[min(n, len(rungs) - 1)].role for n in range(row.step)))
+    asked = tuple(dict.fromkeys(rungs[min(n, len(rungs) - 1)].role for n in range(row.step)))
     upcoming = ladders.next_call_at(ladders.Alert(row.id, row.level, row.state, row.raised_at, row.step), steps)
     return Alert(
         id=row.id,
@@ -145,8 +148,8 @@ def _alert(
         age=age_words(at - row.raised_at),
         owner=names.get(row.owner, ""),
         calls=row.step,
-        asked=tuple(_role(role) for role in called) if upcoming else (),
-        people=tuple(dict.fromkeys(name for role in called for name in on_call.get(role, ()))) if upcoming else (),
+        asked=tuple(_role(role) for role in asked) if upcoming else (),
+        people=tuple(dict.fromkeys(name for role in asked for name in people[role])) if upcoming else (),
         climbs_at=upcoming,
         next_role=_role(rungs[min(row.step, len(rungs) - 1)].role) if upcoming else "",
         done=tuple(
@@ -165,20 +168,6 @@ _ROW = {
     "acted_on": "acknowledge_alert",
     "closed": "close_alert",
 }
-
-
-def _people(site: str) -> dict[str, tuple[str, ...]]:
-    """The names of those who hold each role at a site now."""
-    held = list(MembershipRow.objects.filter(site=site, revoked_at=None).values_list("role", "staff"))
-    names = dict(Account.objects.filter(id__in={staff for _, staff in held}, is_active=True).values_list("id", "name"))
-    found: dict[str, tuple[str, ...]] = {}
-    for role, staff in held:
-        if staff in names:
-            found[role] = (*found.get(role, ()), names[staff])
-    row = SiteRow.objects.filter(id=site).first()
-    named = [names[staff] for staff in (row.detail.get("on_call", []) if row else []) if staff in names]
-    # A site that names nobody on call has its physicians on call.
-    return {**found, "on_call": tuple(named) or found.get("physician", ())}
 
 
 def _role(role: str) -> str:

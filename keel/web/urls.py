@@ -17,7 +17,7 @@ from keel.web.preparation import preparation
 from keel.web.safety import adverse_events, concern, inbox, medications, overview
 from keel.web.screening import consent, enquiry, enrolment, facts, my_consent, sheet
 from keel.web.study import study
-from keel.web.team import caseload
+from keel.web.team import caseload, on_call
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", home.home, name="home"),
@@ -26,6 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("calendar/", caseload.calendar, name="calendar"),
     path("cohorts/", cohorts.show, name="cohorts"),
     path("team/", caseload.people, name="team"),
+    path("team/on-call/", on_call.show, name="on_call"),
     path("studies/", study.index, name="study_index"),
     path("study/<str:study>/", study.study, name="study"),
     # ---- insight ----

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from keel.actions import assessment, participant, team
+from keel.actions import assessment, participant, safety, team
 from keel.actions import screening as actions
+from keel.domain.access import SYSTEM
 from keel.records import journal
 from keel.records.models import AlertRow, CourseRow, ResponseRow
 from keel.records.rebuild import rebuild
@@ -41,7 +42,13 @@ def standing(response: str) -> dict[str, Any]:
         "scores": row.scores,
         "completed": row.completed_at is not None,
         "alerts": list(AlertRow.objects.order_by("raised_at").values("level", "state", "why", "step")),
+        "raised_at": [row.raised_at.isoformat() for row in AlertRow.objects.order_by("raised_at")],
     }
+
+
+def climbed(at: str) -> int:
+    """How many alerts a turn of the server's clock at that instant would let climb."""
+    return safety.climb_alerts(by=SYSTEM, at=datetime.fromisoformat(at))
 
 
 def screening() -> dict[str, Any]:

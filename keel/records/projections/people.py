@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from keel.domain.events import Event
 from keel.records.models import CohortRow, DefinitionRow, MembershipRow, SiteRow, StudyRow
 from keel.records.projections import on
@@ -18,6 +20,27 @@ def site(event: Event) -> None:
         jurisdiction=p.get("jurisdiction", ""),
         detail=p.get("detail") or {},
     )
+
+
+@on("shift_planned")
+def shift_planned(event: Event) -> None:
+    row = SiteRow.objects.get(id=event.subject)
+    row.detail = {**row.detail, "shifts": [*row.detail.get("shifts", ()), event.payload]}
+    row.save(update_fields=["detail"])
+
+
+@on("shift_taken_off")
+def shift_taken_off(event: Event) -> None:
+    """A shift that had begun ended then; one that was still to come is gone from the roster."""
+    row = SiteRow.objects.get(id=event.subject)
+    kept = []
+    for shift in row.detail.get("shifts", ()):
+        if shift["shift"] != event.payload["shift"]:
+            kept.append(shift)
+        elif datetime.fromisoformat(shift["starts_at"]) < event.occurred_at:
+            kept.append({**shift, "ends_at": event.occurred_at.isoformat()})
+    row.detail = {**row.detail, "shifts": kept}
+    row.save(update_fields=["detail"])
 
 
 @on("role_granted")
