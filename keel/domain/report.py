@@ -1,7 +1,7 @@
 """A report as a value: whom it is about, what is measured, how it is judged and what is shown.
 
     report = Report.from_table(table, "reports/levin-2024.toml")
-    report.method       over_time, states, correlations, flow or blinding (keel.outcomes computes them)
+    report.method       over_time, states, correlations, flow, blinding, missing_data or year (keel.outcomes computes them)
     report.measure      `endpoint` for what the study's protocol is judged by, or `instrument.score`
     report.guess        the measure in which people say what they believe they were given: 0 does not know, 1 the first arm …
     report.protocols    the protocols it can be asked of; none: every one
@@ -20,9 +20,10 @@ from keel.domain.definition import Definition, Fact, read_definition
 from keel.domain.errors import Reason, Refused
 from keel.domain.protocol import SourceEntry
 
-Method = Literal["over_time", "states", "correlations", "flow", "blinding"]
+Method = Literal["over_time", "states", "correlations", "flow", "blinding", "missing_data", "year"]
+Strategy = Literal["MAR", "J2R", "CIR", "CR", "LMCF"]
 PopulationName = Literal["screened", "enrolled", "dosed", "intention_to_treat", "per_protocol", "safety"]
-Display = Literal["trajectories", "alluvial", "kaplan_meier", "scatter", "forest", "numbers"]
+Display = Literal["trajectories", "alluvial", "kaplan_meier", "scatter", "forest", "calendar", "numbers"]
 
 SHOWN_BY: dict[Method, frozenset[str]] = {
     "over_time": frozenset({"trajectories", "numbers"}),
@@ -30,6 +31,8 @@ SHOWN_BY: dict[Method, frozenset[str]] = {
     "correlations": frozenset({"scatter", "forest", "numbers"}),
     "flow": frozenset({"numbers"}),
     "blinding": frozenset({"forest", "numbers"}),
+    "missing_data": frozenset({"forest", "numbers"}),
+    "year": frozenset({"calendar", "numbers"}),
 }
 ENDPOINT = "endpoint"
 
@@ -79,6 +82,10 @@ class Report(Definition):
     least_people: int = Field(default=5, ge=4)
     adjust: Literal["holm", "bh"] = "holm"
     guess: str | None = None
+    strategies: tuple[Strategy, ...] = ("MAR",)
+    deltas: tuple[float, ...] = ()
+    reference: str | None = None
+    imputations: int = Field(default=200, ge=20, le=10_000)
     notes: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     sources: dict[str, SourceEntry] = {}

@@ -20,9 +20,11 @@ from keel.domain.report import Report
 from keel.outcomes.report_answer import Answer, Draft, Sight, Study
 from keel.outcomes.report_blinding import blinding
 from keel.outcomes.report_flow import flow
+from keel.outcomes.report_missing import missing_data
 from keel.outcomes.report_over_time import over_time
 from keel.outcomes.report_pairs import correlations
 from keel.outcomes.report_states import states
+from keel.outcomes.report_year import year
 
 __all__ = ["Answer", "Sight", "Study", "compute", "plain"]
 
@@ -42,6 +44,10 @@ def compute(report: Report, study: Study, rows: pl.DataFrame, people: pl.DataFra
         draft = states(report, study, rows, sight)
     elif report.method == "correlations":
         draft = correlations(report, study, rows, sight)
+    elif report.method == "missing_data":
+        draft = missing_data(report, study, rows, sight)
+    elif report.method == "year":
+        draft = year(report, study, rows, sight)
     else:
         draft = blinding(report, study, rows, sight)
     draft.numbers = plain(draft.numbers)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -17,6 +18,10 @@ from keel.domain.report import ENDPOINT, Report
 from keel.outcomes.describe import suppressed
 
 ALL = "everybody"
+# Whatever the dataset marks as an intercurrent event (keel.queries.journal_table.INTERCURRENT), in words.
+HAPPENED = (
+    "a dosing visit missed, a session stopped or transferred, rescue medication, consent withdrawn, withdrawal, or loss"
+)
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,17 @@ class Intervals:
     more: str
 
 
-Figure = Course | Flows | TimeTo | Dots | Intervals
+@dataclass(frozen=True)
+class Calendar:
+    """How many of `what` were on each day of a year; days without are left out."""
+
+    title: str
+    year: int
+    days: tuple[tuple[date, int], ...]
+    what: str
+
+
+Figure = Course | Flows | TimeTo | Dots | Intervals | Calendar
 
 
 @dataclass(frozen=True)

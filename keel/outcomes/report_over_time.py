@@ -19,11 +19,12 @@ from keel.domain.errors import Refused
 from keel.domain.report import Report
 from keel.outcomes.columns import FloatArray
 from keel.outcomes.effect_size import within_d
-from keel.outcomes.estimand import Estimand
+from keel.outcomes.estimand import Estimand, IntercurrentEvent
 from keel.outcomes.lsmeans import contrasts, ls_means
 from keel.outcomes.mmrm import fit_mmrm
 from keel.outcomes.report_answer import (
     ALL,
+    HAPPENED,
     Course,
     Draft,
     Judged,
@@ -73,8 +74,20 @@ def over_time(report: Report, study: Study, rows: pl.DataFrame, sight: Sight) ->
     draft.tables += [_table(name, visits, found[name], hidden, study, sight) for name in found]
     draft.tables.append(_missing(found, visits, unsaid, study, sight))
     draft.figures.append(_figure(report, study, judged, own, visits, shown, sight))
+    draft.estimand = _described_estimand(report, study, judged)
     _compare(draft, report, study, judged, own, visits, sight)
     return draft
+
+
+def _described_estimand(report: Report, study: Study, judged: Judged) -> tuple[str, ...]:
+    """What the description estimates where no arms are compared."""
+    return Estimand(
+        population=f"{report.population.replace('_', ' ')}, as far as they have a value",
+        treatment=" and ".join(label for _, label in study.arms) + ", described, not compared",
+        variable=f"{judged.measure}, and its change from baseline, at each visit",
+        intercurrent_events=(IntercurrentEvent(HAPPENED, "treatment policy"),),
+        summary="mean of the values that were obtained; nothing is filled in",
+    ).sentences()
 
 
 def _described(table: pl.DataFrame, visits: list[str], level: float) -> dict[str, dict[str, Any]]:
@@ -325,9 +338,8 @@ def _compare(
         population=f"{report.population.replace('_', ' ')}, with a baseline and at least one value after it",
         treatment=" against ".join(label for _, label in study.arms),
         variable=f"change of {judged.measure} from baseline at each visit that all arms share",
-        intercurrent_events=(),
-        summary="difference of least-squares means; whatever else happened counts as it is (treatment policy), "
-        "missing values are taken as missing at random",
+        intercurrent_events=(IntercurrentEvent(HAPPENED, "treatment policy"),),
+        summary="difference of least-squares means; missing values are taken as missing at random",
     ).sentences()
 
 

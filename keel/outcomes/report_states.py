@@ -19,9 +19,11 @@ import polars as pl
 from keel.domain.errors import Refused
 from keel.domain.protocol import Change
 from keel.domain.report import Report
+from keel.outcomes.estimand import Estimand, IntercurrentEvent
 from keel.outcomes.proportions import share
 from keel.outcomes.report_answer import (
     ALL,
+    HAPPENED,
     Draft,
     Flows,
     Judged,
@@ -70,6 +72,13 @@ def states(report: Report, study: Study, rows: pl.DataFrame, sight: Sight) -> Dr
         "shares": {},
         "sustained": {},
     }
+    draft.estimand = Estimand(
+        population=f"{report.population.replace('_', ' ')}, as far as the state is known",
+        treatment=" and ".join(label for _, label in study.arms) + ", described, not compared",
+        variable="; ".join(f"{name}: {said}" for name, said in draft.numbers["definitions"].items()),
+        intercurrent_events=(IntercurrentEvent(HAPPENED, "treatment policy"),),
+        summary="share of those whose state is known; who is missing is counted beside it",
+    ).sentences()
     tables = groups(own, study)
     for name, change in rules.items():
         _shares(draft, report, study, name, change, tables, after, sight)

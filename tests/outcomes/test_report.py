@@ -106,6 +106,65 @@ def asked(name: str, table: pl.DataFrame, sight: Sight = ALL_ROWS, **change: Any
     return compute(report(name), study(**change), table, NOBODY, sight)
 
 
+# ---- what is missing ------------------------------------------------------------------------------------------
+
+
+def what_if(table: pl.DataFrame, sight: Sight = ALL_ROWS, **change: Any) -> Answer:
+    asked_of_all = report("missing-data").model_copy(update={"protocols": (), "imputations": 60, **change})
+    return compute(asked_of_all, study(), table, NOBODY, sight)
+
+
+def with_leavers(n: int = 40) -> pl.DataFrame:
+    """Every fifth person of the drug arm leaves after week 1, doing well."""
+    values: dict[str, list[float | None]] = {}
+    rng = np.random.default_rng(8)
+    for i in range(n):
+        base, fall = float(rng.integers(28, 40)), 4.0 if i % 2 else 14.0
+        line = [base - fall * share + rng.normal(0, 3) for share in (0.6, 1.0, 1.0)]
+        values[f"{i:03d}"] = [base, line[0], *((None, None) if i % 10 == 0 else line[1:])]
+    return rows(values, lambda person: "sham" if int(person) % 2 else "drug")
+
+
+def test_the_difference_shrinks_as_the_missing_are_taken_for_the_reference_and_tips() -> None:
+    answer = what_if(with_leavers())
+    found = {one["strategy"]: one for one in answer.numbers["results"]}
+    assert set(found) == {"MAR", "J2R", "CIR", "CR"}
+    assert answer.numbers["reference"] == "sham"
+    assert found["MAR"]["estimate"] < found["CIR"]["estimate"] < found["J2R"]["estimate"] < 0
+    tipped = answer.numbers["tipping"]
+    assert tipped[0]["estimate"] == pytest.approx(found["MAR"]["estimate"])
+    # four of twenty are imputed: a point added to each moves the difference by about a fifth of a point
+    assert tipped[1]["estimate"] - tipped[0]["estimate"] == pytest.approx(4 / 20, rel=0.05)
+    assert answer.numbers == what_if(with_leavers()).numbers
+    assert "treatment policy" in answer.estimand[3]
+
+
+def test_who_is_not_there_yet_is_not_missing_and_few_people_are_withheld() -> None:
+    table = with_leavers()
+    late = (pl.col("course") == "007") & (pl.col("visit").cast(pl.String) == "week-3")
+    state = pl.when(late).then(pl.lit("not due")).otherwise(pl.col("state").cast(pl.String)).alias("state")
+    answer = what_if(table.with_columns(state))
+    assert answer.numbers["people"] == 39
+    assert any("not reached" in line for line in answer.refused)
+    few = what_if(with_leavers(8), FEW)
+    assert few.withheld
+    assert not few.numbers
+    assert "Nothing was imputed" in what_if(with_leavers(4)).refused[0]
+    assert "no arm" in what_if(table, reference="other").refused[0]
+
+
+def test_a_year_counts_visits_people_and_sessions_and_closes_small_cells() -> None:
+    answer = asked("year-at-a-glance", with_leavers(), doses=("week-1",))
+    counted = answer.numbers["years"]["2026"]
+    assert counted["visits"]["2026-01"] == 40 + 40 + 36  # baseline, week 1, and week 3 of those who stayed
+    assert counted["dosing sessions"]["2026-01"] == 40
+    assert counted["people"]["2026-02"] == 36
+    assert sum(n for _, n in answer.figures[0].days) == 40 + 40 + 36 + 36
+    closed = asked("year-at-a-glance", with_leavers(8), FEW, doses=("week-1",))
+    assert not closed.figures
+    assert closed.withheld
+
+
 # ---- the outcome over time ------------------------------------------------------------------------------------
 
 

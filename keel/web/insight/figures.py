@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keel.outcomes.report_answer import Course, Dots, Figure, Flows, Intervals, TimeTo
+from keel.outcomes.report_answer import Calendar, Course, Dots, Figure, Flows, Intervals, TimeTo
 from keel.web.layout import charts
 from keel.web.layout.charts import Chart
 
@@ -28,6 +28,8 @@ def drawn(figure: Figure) -> Chart:
         return charts.scatter(
             charts.Scatter(figure.title, figure.across, figure.up, figure.points, figure.fitted, figure.says)
         )
+    if isinstance(figure, Calendar):
+        return charts.year(charts.Year(figure.title, figure.year, dict(figure.days), figure.what))
     return charts.forest(_forest(figure))
 
 
