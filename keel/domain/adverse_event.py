@@ -199,6 +199,7 @@ def window_of(began_on: date, last_dose_on: date | None, windows: Sequence[Windo
 class Clock:
     """One reporting clock: when it applies, which event starts it, in how many calendar days the report is due.
 
+    `starts` is one of STARTS, or `sent:` and the id of another clock: this one runs from the day its report went out.
     `days` None is a duty whose number no source gave: it is owed, and the site says by when.
     """
 
@@ -255,7 +256,8 @@ def _due(
     applies = evaluate(clock.when, world)
     if applies.value is False:
         return None
-    started = started_on.get(clock.starts)
+    before = clock.starts.removeprefix("sent:")
+    started = started_on.get(clock.starts) if before == clock.starts else sent.get(before)
     due_on = started + timedelta(days=clock.days) if started is not None and clock.days is not None else None
     if clock.id in sent:
         return Due(clock, "sent", started, due_on)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from keel.domain.adverse_event import CLOCK_FACTS, Clock, Window
+from keel.domain.adverse_event import CLOCK_FACTS, STARTS, Clock, Window
 from keel.domain.alert import Escalation, Ladder, Rung
 from keel.domain.errors import refuse
 from keel.domain.expression import parse
@@ -87,8 +87,16 @@ def regimes_of(country: str) -> frozenset[str]:
 
 
 def clocks() -> tuple[Clock, ...]:
-    """The reporting clocks. Refuses a condition that asks for what an event does not have."""
-    return tuple(_clock(row) for row in shelf.read("tables", "reporting_clocks").table["clocks"])
+    """The reporting clocks. Refuses a condition that asks for what an event does not have, and a start that nobody knows."""
+    found = tuple(_clock(row) for row in shelf.read("tables", "reporting_clocks").table["clocks"])
+    known = {*STARTS, *(f"sent:{clock.id}" for clock in found)}
+    for clock in found:
+        if clock.starts not in known:
+            where = f"tables/reporting_clocks.toml, {clock.id}"
+            raise refuse(
+                "The clock was not read", f"nothing is called {clock.starts!r} that could start it", where=where
+            )
+    return found
 
 
 def _clock(row: Mapping[str, object]) -> Clock:

@@ -218,7 +218,7 @@ def regimes_at(site: str) -> frozenset[str]:
     """The reporting regimes of a site: those it names, else those of its country."""
     row = SiteRow.objects.get(id=site)
     named = row.detail.get("regimes")
-    return frozenset(named) if named else alert_files.regimes_of(row.country)
+    return frozenset(named) if named else alert_files.regimes_of(row.country) | {row.jurisdiction} - {""}
 
 
 def reports_of(
@@ -254,8 +254,8 @@ def reports_of(
             due_on=due.due_on,
             sent_on=date.fromisoformat(sent[due.clock.id]["on"]) if due.clock.id in sent else None,
             proof=open_(sent[due.clock.id]["words"]) if due.clock.id in sent else "",
-            starts=due.clock.starts if due.state == "not_started" else "",
-            starts_label=STARTS.get(due.clock.starts, due.clock.starts),
+            starts=due.clock.starts if due.state == "not_started" and due.clock.starts in STARTS else "",
+            starts_label=_start(due.clock),
             evidence=", ".join(due.clock.evidence),
             verified=due.clock.verified,
         )
@@ -280,12 +280,16 @@ _MISSING = {
 }
 
 
+def _start(clock: Clock) -> str:
+    return STARTS.get(clock.starts, "The report before it went out")
+
+
 def _says(state: str, due_on: date | None, missing: Iterable[str], on: date, clock: Clock) -> str:
     if state == "undecided":
         lacks = ", ".join(sorted({_MISSING.get(name, name) for name in missing}))
         return f"nobody can say before this is judged: {lacks}"
     if state == "not_started":
-        return f"starts when: {STARTS.get(clock.starts, clock.starts).lower()}"
+        return f"starts when: {_start(clock).lower()}"
     if state == "open" or due_on is None:
         return "owed; no source names a number of days: the site says by when" if state == "open" else "sent"
     days = (due_on - on).days

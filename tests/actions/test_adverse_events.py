@@ -104,8 +104,9 @@ def test_a_serious_event_calls_at_once_and_its_clocks_wait_for_the_judgement(cli
     inbox = desk(clinic, "physician").get("/alerts/").content.decode()
     assert f"/course/{course}/adverse-events/" in inbox and "Seizure" in inbox
     (line,) = lines(clinic, course)
-    assert [r.clock for r in line.reports] == ["ethics_committee"]  # Great Britain: no other regime is on the shelf
-    assert "expectedness" in line.reports[0].says and "relatedness" in line.reports[0].says
+    owed = {r.clock: r for r in line.reports}
+    assert set(owed) == {"uk_investigator", "uk_fatal", "uk_fatal_follow_up", "ethics_committee"}  # Great Britain
+    assert "expectedness" in owed["uk_fatal"].says and "relatedness" in owed["ethics_committee"].says
     by = clinic.staff["physician"]
     whole = entry(
         clinic, term="Seizure", grade=4, serious=["life_threatening"], related="related", expected="unexpected"
@@ -117,7 +118,11 @@ def test_a_serious_event_calls_at_once_and_its_clocks_wait_for_the_judgement(cli
     )
     (line,) = lines(clinic, course)
     assert line.amended and line.by == "Simulated facilitator north" and line.to_judge == ()
-    assert line.reports[0].says.startswith("owed; no source names")
+    owed = {r.clock: r for r in line.reports}
+    assert owed["ethics_committee"].says.startswith("owed; no source names")
+    assert (owed["uk_fatal"].state, owed["uk_fatal"].starts) == ("unknown", "sponsor_receipt")
+    assert owed["uk_fatal_follow_up"].says == "starts when: the report before it went out"
+    assert owed["uk_fatal_follow_up"].starts == "", "nobody starts it by hand"
     with pytest.raises(Refused, match="no proof"):
         act.send_report(
             course=course, entry=first, clock="ethics_committee", on=clinic.today, proof=" ", by=by, at=clinic.at
@@ -136,7 +141,8 @@ def test_a_serious_event_calls_at_once_and_its_clocks_wait_for_the_judgement(cli
         course=course, entry=first, clock="ethics_committee", on=clinic.today, proof="REC 12/3", by=by, at=clinic.at
     )
     (line,) = lines(clinic, course)
-    assert (line.reports[0].state, line.reports[0].proof) == ("done", "REC 12/3")
+    (ethics,) = [r for r in line.reports if r.clock == "ethics_committee"]
+    assert (ethics.state, ethics.proof) == ("done", "REC 12/3")
     assert len(AlertRow.objects.all()) == 1 and not rebuild(keep=False).different
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -142,3 +142,33 @@ def test_judging_more_never_brings_a_clock_that_was_ruled_out(
     less = event(serious=None if serious is None else sorted(serious), related=related, expected=expected)
     more = event(serious=sorted(serious or ()), related=related or "not_related", expected=expected or "expected")
     assert set(due(more)) <= set(due(less))
+
+
+SUSAR = {"related": "possibly_related", "expected": "unexpected", "grade": 4}
+
+
+@pytest.mark.parametrize(
+    ("country", "serious", "days"),
+    [
+        ("GB", "life_threatening", {"uk_fatal": 7}),
+        ("GB", "hospitalisation", {"uk_other": 15}),
+        ("DE", "life_threatening", {"eu_fatal": 7}),
+        ("DE", "hospitalisation", {"eu_other": 15}),
+        ("CH", "death", {"ch_fatal": 7, "ch_investigator": 1}),
+        ("CH", "life_threatening", {"ch_other": 15, "ch_investigator": 1}),
+    ],
+)
+def test_each_country_has_its_own_clocks(country: str, serious: str, days: dict[str, int]) -> None:
+    found = due(event(**SUSAR, serious=[serious]), regimes=alert_files.regimes_of(country), on=date(2026, 3, 2))
+    starts = {"site_awareness": STARTS["site_awareness"], "sponsor_receipt": STARTS["sponsor_receipt"]}
+    running = {id: d.due_on - starts[d.clock.starts] for id, d in found.items() if d.due_on and d.clock.days}
+    assert running == {id: timedelta(days=number) for id, number in days.items()}
+
+
+def test_the_follow_up_runs_from_the_day_the_first_report_went_out() -> None:
+    serious = event(**SUSAR, serious=["death"])
+    asked = {"regimes": alert_files.regimes_of("GB")}
+    assert due(serious, **asked)["uk_fatal_follow_up"].state == "not_started"
+    later = due(serious, **asked, sent={"uk_fatal": date(2026, 3, 4)})
+    assert later["uk_fatal"].state == "sent"
+    assert later["uk_fatal_follow_up"].due_on == date(2026, 3, 12)
