@@ -10,7 +10,7 @@ from keel.actions.preparation import say
 from keel.actions.visits import hold, protocol_of
 from keel.domain.errors import refuse
 from keel.domain.events import Actor, new_id
-from keel.domain.visit import arm_of
+from keel.domain.visit import arm_of, check_answered
 from keel.records.journal import Recorded
 
 OUTCOMES: dict[str, str] = {"kept": "Done", "partly": "Partly done", "let_go": "Let go"}
@@ -37,6 +37,7 @@ def hold_integration(
         kind = protocol_of(state).visit(visit, arm_of(state, protocol_of(state))).kind
         if kind != "integration":
             raise refuse("The session was not recorded", f"{visit} is no integration", "Record it on its own page")
+        check_answered(state, visit)
         hold(
             writing,
             state,

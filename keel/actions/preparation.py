@@ -12,7 +12,7 @@ from keel.domain import access
 from keel.domain.course import fold
 from keel.domain.errors import Reason, refuse
 from keel.domain.events import Actor
-from keel.domain.visit import arm_of, readiness
+from keel.domain.visit import arm_of, check_answered, readiness
 from keel.library import shelf
 from keel.records import journal, vault
 from keel.records.journal import Recorded
@@ -68,6 +68,7 @@ def hold_preparation(
         kind = protocol_of(state).visit(visit, arm_of(state, protocol_of(state))).kind
         if kind != "preparation":
             raise refuse("The session was not recorded", f"{visit} is no preparation", "Record it on its own page")
+        check_answered(state, visit)
         hold(
             writing, state, visit=visit, on=on, by=by, at=at, id=id,
             minutes=minutes, mode=mode, notes=notes, covered=covered, present=present,

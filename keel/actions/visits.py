@@ -13,7 +13,7 @@ from keel.domain.course import Course
 from keel.domain.errors import refuse
 from keel.domain.events import Actor
 from keel.domain.protocol import Protocol
-from keel.domain.visit import arm_of, check_cause, check_visit, new_deviations
+from keel.domain.visit import arm_of, check_answered, check_cause, check_visit, new_deviations
 from keel.queries import definitions
 from keel.records import journal, vault
 from keel.records.journal import Recorded, Writing
@@ -99,6 +99,7 @@ def hold_visit(
                 f"it is a {kind} visit",
                 f"Record it on its own page ({OWN_DOOR[kind]})",
             )
+        check_answered(state, visit)
         hold(writing, state, visit=visit, on=on, by=by, at=at, id=id, minutes=minutes, mode=mode, notes=notes)
         return writing.recorded()
 

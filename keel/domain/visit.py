@@ -6,7 +6,8 @@ from collections.abc import Container, Iterable
 from dataclasses import replace
 from datetime import date
 
-from keel.domain.course import Course
+from keel.domain.alert import WAITING
+from keel.domain.course import Alert, Course
 from keel.domain.errors import Reason, Refused, refuse
 from keel.domain.protocol import Protocol, Visit
 from keel.domain.schedule import Deviation, Happened, PlannedVisit, check_happened, deviations, plan
@@ -264,7 +265,19 @@ def _window(course: Course, protocol: Protocol, visit: str, on: date) -> Iterabl
         yield _block("The window", f"the protocol allows it from {planned.earliest_on}", "Wait until then", "window")
 
 
+def unanswered(course: Course) -> tuple[Alert, ...]:
+    """The urgent alerts of a course that nobody has taken yet."""
+    return tuple(a for a in course.alerts.values() if a.level == "urgent" and a.state in WAITING)
+
+
+def check_answered(course: Course, visit: str) -> None:
+    """Refuse to close a visit whose own answers raised an urgent alert that nobody has taken: the person stays in sight."""
+    for alert in unanswered(course):
+        if alert.source.get("visit") == visit:
+            why = f"an urgent alert of this visit waits for somebody: {alert.why.rstrip('.')}"
+            raise refuse("The visit was not closed", why, "Take it first, and say what was done", code="alert")
+
+
 def _watched(course: Course) -> Iterable[Reason]:
-    for alert in course.alerts.values():
-        if alert.level == "urgent" and alert.state in ("raised", "seen"):
-            yield _block("An urgent alert", f"nobody answered it: {alert.why.rstrip('.')}", "Answer it first", "alert")
+    for alert in unanswered(course):
+        yield _block("An urgent alert", f"nobody answered it: {alert.why.rstrip('.')}", "Answer it first", "alert")

@@ -17,7 +17,7 @@ from keel.domain.events import Actor
 from keel.domain.jurisdiction import Jurisdiction, least_minutes
 from keel.domain.protocol import DosePlan, Protocol, Visit
 from keel.domain.session import LABELS, MOMENTS, STATES, WITHDRAWN
-from keel.domain.visit import arm_of, readiness
+from keel.domain.visit import arm_of, readiness, unanswered
 from keel.domain.vitals import PLAUSIBLE
 from keel.domain.watch import Crossing, Due, Gap, Stay, Taken, Unwatched
 from keel.library import coverage_files, shelf
@@ -110,6 +110,11 @@ def release_reasons(
     if not day.doses and not day.stopped_at:
         why = "no dose was given and the session was not stopped"
         found.append(Reason(what, why, "Stop the session with its reason"))
+    found += [
+        Reason(what, f"an urgent alert waits for somebody: {alert.why.rstrip('.')}", "Take it first", code="alert")
+        for alert in unanswered(state)
+        if alert.source.get("visit") == day.visit and "instrument" in alert.source
+    ]
     earliest = _earliest(protocol, day)
     if earliest is not None and at < earliest[0]:
         left = int((earliest[0] - at).total_seconds() // 60) + 1

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from keel.actions import assessment
+from keel.actions.safety import acknowledge_alert
 from keel.actions.visits import hold_visit
 from keel.domain.course import Course, fold
 from keel.domain.errors import Refused
@@ -183,6 +184,19 @@ def test_nothing_is_asked_before_consent(clinic: Clinic) -> None:
         lacks_consent(Course(), protocol("oregon-adult-psilocybin"), protocol("oregon-adult-psilocybin").visits[0])
         == ""
     )
+
+
+def test_a_visit_stays_open_while_its_own_urgent_alert_waits(clinic: Clinic, course: str) -> None:
+    screen = {"instrument": "c-ssrs-screener", "visit": "screening", "by": clinic.staff["physician"], "at": clinic.at}
+    told = {"q1": 1, "q2": 1, "q3": 1, "q4": 1, "q5": 0, "q6": 0}
+    assessment.enter(course=course, items=told, **screen)
+    visit = {"course": course, "visit": "screening", "on": clinic.at.date(), "by": clinic.staff["coordinator"]}
+    with pytest.raises(Refused, match="waits for somebody"):
+        hold_visit(**visit, at=clinic.at)
+    by = clinic.staff["physician"]
+    for alert in AlertRow.objects.filter(level="urgent"):
+        acknowledge_alert(course=course, alert=alert.id, done="With her now.", by=by, at=clinic.at)
+    hold_visit(**visit, at=clinic.at)
 
 
 def test_staff_lay_an_additional_questionnaire_before_the_participant(clinic: Clinic, course: str, ada: Actor) -> None:
