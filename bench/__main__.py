@@ -15,6 +15,7 @@ from bench.figure import Figure
 NAMES: dict[str, str] = {
     "durable-command": "bench.durable_command",
     "live-board": "bench.live_board",
+    "vitals-page": "bench.vitals_page",
     "rebuild-verify": "bench.rebuild_verify",
     "mediation": "bench.mediation",
     "dataset": "bench.dataset",

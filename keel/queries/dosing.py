@@ -20,7 +20,7 @@ from keel.domain.session import LABELS, MOMENTS, STATES, WITHDRAWN
 from keel.domain.visit import arm_of, readiness, unanswered
 from keel.domain.vitals import PLAUSIBLE
 from keel.domain.watch import Crossing, Due, Gap, Stay, Taken, Unwatched
-from keel.library import coverage_files, shelf
+from keel.library import coverage_files, music_files, shelf
 from keel.library.alert_files import crisis_lines
 from keel.library.formulary_files import Medicine, formulary
 from keel.library.jurisdiction_files import jurisdiction
@@ -360,6 +360,17 @@ class Next:
 
 
 @dataclass(frozen=True)
+class MusicPhase:
+    """A phase of the music's programme: from when to when by the first dose in the room, and whether it is on now."""
+
+    label: str
+    from_at: datetime | None
+    to_at: datetime | None
+    now: bool
+    pieces: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Board:
     """A session as its room sees it."""
 
@@ -378,6 +389,7 @@ class Board:
     nexts: tuple[Next, ...]
     log: tuple[Line, ...]
     medicines: tuple[Medicine, ...]
+    music: tuple[MusicPhase, ...]
     place: str
 
     @property
@@ -430,7 +442,28 @@ def board(*, session: str, by: Actor, at: datetime, only: str = "") -> Board:
         nexts=_nexts(people, at),
         log=tuple(_line(m, read, str) for m in read.moments if not m.course),
         medicines=tuple(formulary().values()),
+        music=_music(protocol, days, at),
         place=str(place),
+    )
+
+
+def _music(protocol: Protocol, days: Sequence[DayRow], at: datetime) -> tuple[MusicPhase, ...]:
+    """The programme of the music. Every arm has the same, so that no arm is heard."""
+    substances = [d.substance for v in protocol.visits if v.id == days[0].visit for d in v.doses]
+    phases = next((found for s in substances if (found := music_files.programme(s))), ())
+    dosed_at = min((d.dosed_at for d in days if d.dosed_at), default=None)
+    if dosed_at is None:
+        return tuple(MusicPhase(p.label, None, None, False, p.pieces) for p in phases)
+    now = music_files.phases_at(phases, (at - dosed_at).total_seconds() / 60)
+    return tuple(
+        MusicPhase(
+            p.label,
+            dosed_at + timedelta(minutes=p.from_minute),
+            dosed_at + timedelta(minutes=p.to_minute),
+            p in now,
+            p.pieces,
+        )
+        for p in phases
     )
 
 
@@ -698,8 +731,8 @@ def _line(row: MomentRow, read: _Read, open_: Any) -> Line:
         what = f"Taken back: {MOMENTS.get(was, 'Vital signs')}"
     elif row.kind in ("rescue_ordered", "rescue_given"):
         what = f"{detail['name']} {detail['dose']} {'ordered' if row.kind == 'rescue_ordered' else 'given'}"
-    elif "piece" in detail:
-        what = f"{what}: {detail['piece']}"
+    elif row.kind == "music":
+        what = ": ".join(["Music", *(str(detail[name]) for name in ("step", "piece", "said") if detail.get(name))])
     elif "said" in detail:
         what = f"{what}: {detail['said']}"
     elif "step" in detail:
@@ -988,7 +1021,11 @@ def _known(row: SessionRow, profile: Mapping[str, str]) -> dict[str, tuple[str, 
     state: Course = journal.state_of(f"course:{days[0].course}", fold)
     protocol = protocol_of(state)
     visit = protocol.visit(days[0].visit, arm_of(state, protocol))
-    pieces = [m.detail["piece"] for m in moments if m.kind == "music" and m.detail.get("piece")]
+    pieces = [
+        ", ".join(str(m.detail[name]) for name in ("step", "piece") if m.detail.get(name))
+        for m in moments
+        if m.kind == "music" and (m.detail.get("step") or m.detail.get("piece"))
+    ]
     noises = [m.detail["said"] for m in moments if m.kind == "room" and m.detail.get("said")]
     return {
         "people": _company(row, days),

@@ -111,7 +111,7 @@ def test_a_long_log_is_shown_from_its_end_and_whole_when_asked(day: Day) -> None
         dosing.note_moment(course=course, visit=day.visit, kind="water", by=day.first, at=day.later(0.1 * minute))
     board = f"/session/{day.session}/"
     short, whole = (client.get(board + query).content.decode() for query in ("", f"?log={course}"))
-    assert short.count("data-entry-id") == 30 and "All 36 entries" in short
+    assert short.count("data-entry-id") == 20 and "All 36 entries" in short
     assert whole.count("data-entry-id") == 36 and "entries</a>" not in whole
 
 
@@ -238,3 +238,15 @@ def test_dose_helper_gives_a_dose_of_davis(clinic: Clinic) -> None:
     dosing.come_in(session=day.session, staff=other, by=day.first, at=day.later())
     given_at = dose(day, day.courses[0])
     assert state_of(day.courses[0]).days["session-1"].doses[0]["at"] == given_at.isoformat()
+
+
+def test_the_programme_of_the_music_is_shown_by_the_first_dose_and_logged_by_one_tap(day: Day) -> None:
+    course, client = day.courses[0], client_of(day.first)
+    give(day, course)
+    post(client, day, "room", moment="music", step="Onset")
+    post(client, day, "room", moment="music", piece="Piece 4")
+    page = client.get(f"/session/{day.session}/").content.decode()
+    assert "Music: Onset" in page or "Music: Piece 4" in page
+    assert page.count('name="step" value="Ascent"') == 1
+    setting = client.get(f"/session/{day.session}/setting/?as=json").json()
+    assert "Played: Onset; Piece 4" in next(i["reported"] for i in setting["items"] if i["item"] == 11)

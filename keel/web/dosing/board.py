@@ -26,7 +26,7 @@ from keel.web.live.stream import ticket
 
 TAPS = ("water", "bathroom", "reassurance", "touch_offered", "touch_given", "nausea", "distress", "silence", "insight")
 MORE_TAPS = ("tears", "laughter", "food", "vomiting", "headache")
-LINES = 30
+LINES = 20
 """How many of the newest lines of a log the board shows: a day of readings each minute has six hundred."""
 _SPARKS = {
     "systolic_mmhg": "systolic",

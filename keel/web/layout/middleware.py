@@ -13,6 +13,7 @@ POLICY = "; ".join(
         "script-src 'self'",
         "style-src 'self'",
         "img-src 'self' data:",
+        "media-src 'self' blob:",  # music that is chosen on the device and never leaves it
         "connect-src 'self'",
         "object-src 'none'",
         "base-uri 'none'",

@@ -182,6 +182,37 @@ function leadOn(event) {
   /** @type {HTMLElement | null} */ (next)?.focus();
 }
 
+/** Plays files that are chosen on this device, one after the other, and logs each piece to the second as it begins. */
+function playFiles(outbox) {
+  const player = /** @type {HTMLElement | null} */ (document.querySelector("[data-player]"));
+  const [files, list, audio] = ["input", "[data-pieces]", "audio"].map((part) => player?.querySelector(part));
+  if (!player || !(files instanceof HTMLInputElement) || !list || !(audio instanceof HTMLAudioElement)) return;
+  let playing = -1;
+  const log = (piece) => outbox.put({ kind: "room", course: "", payload: { moment: "music", piece, says: `Music: ${piece}` } });
+  const play = (place) => {
+    const file = files.files?.[place];
+    if (!file) return log("stopped");
+    URL.revokeObjectURL(audio.src);
+    audio.src = URL.createObjectURL(file);
+    audio.hidden = false;
+    playing = place;
+    audio.play().then(() => log(file.name.replace(/\.[^.]+$/, "").slice(0, 200)), (error) => say(player, `This piece cannot be played here (${error.name}).`));
+  };
+  audio.addEventListener("ended", () => play(playing + 1));
+  files.addEventListener("change", () => {
+    const pieces = [...(files.files ?? [])].map((file, place) => {
+      const button = node("button", "button", file.name);
+      button.setAttribute("type", "button");
+      button.addEventListener("click", () => play(place));
+      const item = node("li", "", "");
+      item.append(button);
+      return item;
+    });
+    list.replaceChildren(...pieces);
+  });
+  player.hidden = false;
+}
+
 // ---- reading -------------------------------------------------------------------------------------------------
 
 /** Who is due next, at its place on top: the earliest of what the people's own parts say. */
@@ -322,6 +353,7 @@ async function start() {
   main.addEventListener("click", openVitals);
   const outbox = await Outbox.open({ url: entries, owner });
   takeOver(outbox);
+  playFiles(outbox);
   showState(outbox, /** @type {HTMLElement} */ (document.querySelector("[data-outbox-state]")));
   outbox.addEventListener("change", () => showWaiting(outbox));
   // In touch, the tail tells of it in a moment; without it this device asks for itself.
