@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from keel.cli.safety_manual import manual
+from keel.cli.unverified import UNVERIFIED, limit, unverified
 from keel.domain.errors import refuse
 from keel.domain.fact import read_facts
 from keel.domain.medication import Interaction, rows_for
@@ -46,7 +47,10 @@ def _safety(argv: Sequence[str]) -> int:
     listing = doors.add_parser("list", help="every rule and the protocols it applies to")
     listing.add_argument("--protocol", metavar="ID")
     doors.add_parser("manual", help="the chapter of the manual, as Markdown")
-    doors.add_parser("unverified", help="every limit and row that was not read at a source, or is open")
+    unread = doors.add_parser(
+        "unverified", help="every number that was not read at a source, is the house's own, or is open"
+    )
+    unread.add_argument("--kind", choices=UNVERIFIED, help="only these")
     args = parser.parse_args(argv)
     if args.door == "explain":
         _print(_explanation(args.rule, args.protocol))
@@ -55,7 +59,7 @@ def _safety(argv: Sequence[str]) -> int:
     elif args.door == "manual":
         print(manual(), end="")
     else:
-        _print([*_unverified_rules(), *_unverified_rows(), *_half_lives()])
+        _print(unverified(args.kind))
     return 0
 
 
@@ -166,17 +170,12 @@ def _applied(rule: Rule) -> dict[str, Any]:
         "finding": rule.finding.value,
         "when": rule.when.text,
         "because": rule.sentence(),
-        "limits": {name: _limit(value) for name, value in rule.limits.items()},
+        "limits": {name: limit(value) for name, value in rule.limits.items()},
         "basis": rule.basis,
         "evidence": list(rule.evidence),
         "verified": rule.verified,
         "note": rule.note,
     }
-
-
-def _limit(value: Any) -> Any:
-    """A number as JSON can say it: no limit at all is the word "none", an open one is null."""
-    return "none" if isinstance(value, float) and value == float("inf") else value
 
 
 def _list(protocol: str | None) -> list[dict[str, Any]]:
@@ -208,54 +207,4 @@ def _matrix_list(protocol: str | None) -> list[dict[str, Any]]:
             "actions": {r.substance: r.action for r in rows},
         }
         for id, rows in sorted(by_id.items())
-    ]
-
-
-def _unverified_rules() -> list[dict[str, Any]]:
-    return [
-        {
-            "rule": rule.id,
-            "protocol": rule.protocol,
-            "limits": {name: _limit(value) for name, value in rule.limits.items()},
-            "open": [name for name, value in rule.limits.items() if value is None],
-            "basis": rule.basis,
-            "evidence": list(rule.evidence),
-            "note": rule.note,
-        }
-        for rule in rule_files.all_rules()
-        if not rule.verified or None in rule.limits.values()
-    ]
-
-
-def _unverified_rows() -> list[dict[str, Any]]:
-    return [
-        {
-            "rule": row.rule_id,
-            "substance": row.substance,
-            "action": row.action,
-            "limits": {k: v for k, v in (("washout_days", row.washout_days), ("hold_hours", row.hold_hours)) if v},
-            "open": [],
-            "basis": row.basis,
-            "evidence": list(row.evidence),
-            "note": row.because,
-        }
-        for substance in rule_files.substances()
-        for row in rule_files.matrix(substance)
-        if not row.verified
-    ]
-
-
-def _half_lives() -> list[dict[str, Any]]:
-    """Read in reviews and handbooks, not in each label: a pharmacist signs them."""
-    return [
-        {
-            "rule": f"half-life-{medicine.id.replace('_', '-')}",
-            "limits": {"half_life_hours": medicine.half_life_hours},
-            "open": [],
-            "basis": "house",
-            "evidence": [medicine.half_life_source],
-            "note": "upper end of the range, active metabolites included",
-        }
-        for medicine in rule_files.medicines().by_id.values()
-        if medicine.half_life_hours is not None
     ]

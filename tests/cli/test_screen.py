@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from keel.cli import main
+from keel.cli.unverified import UNVERIFIED
 from keel.library import rule_files
 
 
@@ -157,6 +158,13 @@ def test_explain_list_and_unverified(keel: Any) -> None:
     assert [row["open"] for row in unverified if (row["rule"], row.get("protocol")) == ("qtc", "raison-2023")] == [
         ["qtcf_ms"]
     ]
+    kinds = {kind: [row for row in unverified if row["kind"] == kind] for kind in UNVERIFIED}
+    assert all(kinds.values()), "each kind has numbers that somebody signs"
+    assert ("cool", "mapp2") in {
+        (r["rule"].partition("[")[2].partition("]")[0], r["protocol"]) for r in kinds["protocol"]
+    }
+    assert {"qtcf_ms", "pregnancy_test", "medications"} <= {row["rule"] for row in kinds["age"]}
+    assert keel("safety", "unverified", "--kind", "ladder")[1] == kinds["ladder"]
 
 
 def test_every_finding_can_be_explained(keel: Any, facts: Any) -> None:

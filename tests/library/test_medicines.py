@@ -34,7 +34,10 @@ LIST = rule_files.medicines()
         ("sodium valproate", {"valproate"}),
         ("valproic acid", {"valproate"}),
         ("Depo-Provera", {"medroxyprogesterone"}),
-        ("Contrave", {"bupropion"}),
+        ("Contrave", {"bupropion", "naltrexone"}),
+        ("Symbyax 6/25", {"olanzapine", "fluoxetine"}),
+        ("Quilonorm retard", {"lithium"}),
+        ("Teralithe 400", {"lithium"}),
         ("Auvelity", {"bupropion", "dextromethorphan"}),
         ("olanzapine/fluoxetine 6/25", {"olanzapine", "fluoxetine"}),
         ("Nicorette patch", {"nicotine"}),
@@ -72,7 +75,13 @@ def test_a_known_name_beside_an_unknown_one_stays_unknown() -> None:
 def test_no_name_means_two_things_by_accident() -> None:
     """A name that stands for several medicines has to be a combined product."""
     several = {" ".join(words): {m.id for m in found} for words, found in LIST.by_words.items() if len(found) > 1}
-    assert several == {"auvelity": {"bupropion", "dextromethorphan"}}
+    assert several == {
+        "auvelity": {"bupropion", "dextromethorphan"},
+        "contrave": {"bupropion", "naltrexone"},
+        "mysimba": {"bupropion", "naltrexone"},
+        "symbyax": {"olanzapine", "fluoxetine"},
+        "treximet": {"sumatriptan", "naproxen"},
+    }
 
 
 def findings(protocol: str, *medicines: dict[str, Any], guard: str = "admit") -> dict[str, Finding]:
