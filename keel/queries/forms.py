@@ -28,7 +28,8 @@ class Option:
 @dataclass(frozen=True)
 class ShownItem:
     """One item as a form shows it. `kind`: choice, many, number, range. `ask_when` and `help_when` are for the page's
-    script: "2:1|2" (asked when item 2 is 1 or 2), "1|2|3" (answers at which help is shown at once)."""
+    script: "2:1|2" (asked when item 2 is 1 or 2), "1|2|3" (answers at which help is shown at once). `declinable`: the
+    refusal to answer is none of its options and stands beside it."""
 
     id: str
     number: int
@@ -45,6 +46,7 @@ class ShownItem:
     ask_when: str
     help_when: str
     picked: tuple[str, ...]
+    declinable: bool
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Form:
     credit: str
     worded: bool
     right_to_left: bool
+    language: str
     items: tuple[ShownItem, ...]
 
 
@@ -76,6 +79,7 @@ def form(
         credit=words.credit if words else "",
         worded=words is not None,
         right_to_left=bool(words and words.right_to_left),
+        language=words.language if words else "en",
         items=tuple(_item(definition, item, words, answers, plain=plain) for item in definition.items),
     )
 
@@ -124,6 +128,7 @@ def _item(
         ask_when=_ask_when(item.asked_if),
         help_when="|".join(as_text(code) or "" for code in fires_at(definition, item)),
         picked=tuple((as_text(given) or "").split(",")),
+        declinable=_kind(item) != "choice",
     )
 
 

@@ -126,6 +126,7 @@ class Filling:
     help: Help
     help_now: bool
     owner: str
+    after_dose: bool
 
 
 @query("see_own_course")
@@ -203,7 +204,13 @@ def filling(*, response: str, by: Actor, at: datetime, item: str = "", help_now:
         help=help_for(by.courses),
         help_now=help_now,
         owner=hashlib.sha256(f"owner:{by.id}".encode()).hexdigest()[:16],
+        after_dose=_after_dose(state, at.astimezone(_mine(by)[3]).date()),
     )
+
+
+def _after_dose(state: Course, on: date) -> bool:
+    """Was a dose given on this day or the day before? Then letters swim, and are shown larger (a house rule)."""
+    return any(day.doses and timedelta(0) <= on - day.on <= timedelta(days=1) for day in state.days.values())
 
 
 @query("see_own_course")

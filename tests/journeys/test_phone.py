@@ -101,6 +101,31 @@ def test_a_questionnaire_survives_the_tunnel_and_an_alert_is_in_the_inbox_within
     assert desk.locator(".masthead .count").count() == 0
 
 
+def fill_in_lines(phone: Any) -> None:
+    """A line that nobody touched is no answer, also where it stands; a refusal is one; the text can be larger."""
+    phone.get_by_role("link", name="Answer the questions").click()
+    phone.locator("form[data-ready]").wait_for()
+    here = "fieldset:not([hidden])"
+    phone.locator("[data-next]").click()
+    phone.get_by_text("You have not answered this one").wait_for()
+    phone.locator(f"{here} input[type=range]").press("ArrowRight")
+    phone.locator("[data-next]").click()
+    phone.get_by_text("Question 2 of 6").wait_for()
+    phone.locator(here).get_by_text("I would rather not answer this").click()
+    phone.locator("[data-next]").click()
+    phone.get_by_text("Question 3 of 6").wait_for()
+    phone.locator(f"{here} input[type=range]").click()  # in the very middle, where it stands already
+    phone.locator("[data-next]").click()
+    phone.get_by_text("Question 4 of 6").wait_for()
+    assert phone.get_by_role("button", name="Read aloud").is_visible()
+    size = "() => parseFloat(getComputedStyle(document.querySelector('legend')).fontSize)"
+    before = phone.evaluate(size)
+    phone.get_by_role("button", name="Larger text").click()
+    assert phone.evaluate(size) == pytest.approx(1.4 * before)
+    phone.reload()
+    assert phone.evaluate(size) == pytest.approx(1.4 * before)
+
+
 def _is_item_9(told: Any) -> bool:
     return told.url.endswith("/me/outbox/") and '"item":"9"' in (told.request.post_data or "") and told.ok
 
@@ -112,9 +137,14 @@ def _wait(page: Any) -> bool:
 
 @pytest.mark.database
 def test_an_alert_survives_a_restart_and_climbs(house: House, browser: Any) -> None:
-    scene = house.make("tests.journeys.scenes:phone")
+    scene = house.make("tests.journeys.scenes:phone", instrument="ebi")
     phone = house.page(browser, width=390, height=844)
     open_link(phone, scene)
+    fill_in_lines(phone)
+    wanted = {"1": 51, "2": "prefer_not", "3": 50}
+    until(
+        lambda: house.make("tests.journeys.scenes:standing", response=scene["response"])["items"] == wanted, seconds=40
+    )
     phone.get_by_role("link", name="Help now").click()
     phone.get_by_role("button", name="Call my team").click()
     phone.get_by_text("Your team has been called").wait_for()

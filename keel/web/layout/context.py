@@ -37,6 +37,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
     """`me`, `nav`, `simulated`, `home`, `sign_out` of layout/page.html."""
     by = getattr(request, "actor", None)
     known: dict[str, Any] = {"simulated": settings.SIMULATED, "worker": "", "theme": request.COOKIES.get("theme", "")}
+    known["large"] = request.COOKIES.get("keel_large") == "yes"
     if by is not None and by.role == "participant":
         return {**known, "home": reverse("me"), "help_now": reverse("help_now"), "nav": _nav(request, by, POCKET)}
     if by is None or by.role in ("none", "nobody"):

@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from keel.actions import assessment
+from keel.domain.answers import PREFER_NOT
 from keel.domain.errors import Refused
 from keel.domain.events import Actor
 from keel.domain.questionnaire import typed
@@ -46,7 +47,10 @@ def questions(request: HttpRequest, *, by: Actor, at: datetime, response: str) -
     found = ask.filling(response=response, by=by, at=at, item=item, help_now="help" in request.GET)
     if found.finished:
         return redirect(reverse("me") + "?sent")
-    answer = render(request, "participant/questions.html", _page(found, reasons), status=status)
+    known = _page(found, reasons)
+    if found.after_dose and request.COOKIES.get("keel_large") != "no":
+        known["large"] = True
+    answer = render(request, "participant/questions.html", known, status=status)
     answer.headers["Keel-Keep"] = "yes"  # the phone keeps it, to go on without a network
     return answer
 
@@ -56,7 +60,8 @@ def _step(request: HttpRequest, by: Actor, at: datetime, response: str, item: st
     course, definition = ask.definition_of(response=response, by=by)
     name = f"item-{item}"
     here = definition.item(item)
-    value = typed(here, ",".join(request.POST.getlist(name)))
+    given = request.POST.getlist(name)
+    value = PREFER_NOT if PREFER_NOT in given else typed(here, ",".join(given))
     back = request.POST.get("step") == "back"
     place = reverse("my_questions", args=[response])
     if not back or value is not None:
@@ -85,6 +90,7 @@ def _page(found: ask.Filling, reasons: Any) -> dict[str, Any]:
         "items": items,
         "done_url": reverse("me") + "?sent",
         "right_to_left": found.form.right_to_left,
+        "language": found.form.language,
     }
     return {
         "page_title": found.form.plain_title,

@@ -197,20 +197,37 @@ class Questionnaire {
 function value(item) {
   const picked = item.querySelector("input[type=radio]:checked");
   if (picked) return /** @type {HTMLInputElement} */ (picked).value;
-  const boxes = /** @type {HTMLInputElement[]} */ ([...item.querySelectorAll("input[type=checkbox]")]);
+  if (item.querySelector("[data-decline]:checked")) return "prefer_not";
+  const boxes = /** @type {HTMLInputElement[]} */ ([...item.querySelectorAll("input[type=checkbox]:not([data-decline])")]);
   if (boxes.length) return boxes.filter((box) => box.checked).map((box) => box.value).join(",") || null;
-  const field = /** @type {HTMLInputElement | null} */ (item.querySelector("input:not([type=radio]), textarea, select"));
+  const field = /** @type {HTMLInputElement | null} */ (item.querySelector("input:not([type=radio], [type=checkbox]), textarea, select"));
   if (!field || (field.type === "range" && !("touched" in field.dataset))) return null;
   return field.value.trim() === "" ? null : field.value;
 }
 
 /** @param {HTMLFieldSetElement} item @param {string | null} given */
 function fill(item, given) {
-  const field = /** @type {HTMLInputElement | null} */ (item.querySelector("input:not([type=radio]), textarea, select"));
-  // A slider stands somewhere before it is touched; only a touched one is an answer.
-  if (field?.type === "range") field.addEventListener("input", () => (field.dataset.touched = ""), { once: true });
-  if (given === null) return;
-  const boxes = /** @type {NodeListOf<HTMLInputElement>} */ (item.querySelectorAll("input[type=checkbox]"));
+  const field = /** @type {HTMLInputElement | null} */ (item.querySelector("input:not([type=radio], [type=checkbox]), textarea, select"));
+  const decline = /** @type {HTMLInputElement | null} */ (item.querySelector("[data-decline]"));
+  if (field && "line" in field.dataset) {
+    field.type = "range";
+    // A line stands somewhere before it is touched; only a touched one is an answer, also where it already stood.
+    for (const touch of ["input", "pointerup", "keyup"])
+      field.addEventListener(touch, (event) => {
+        if (/** @type {KeyboardEvent} */ (event).key !== "Tab") field.dataset.touched = "";
+      });
+  }
+  // An answer takes a refusal to answer back, and a refusal the answer.
+  item.addEventListener("input", (event) => {
+    const changed = /** @type {HTMLInputElement} */ (event.target);
+    if (!decline) return;
+    if (changed !== decline) decline.checked = false;
+    else if (decline.checked) for (const box of others) box.checked = false;
+  });
+  const others = /** @type {NodeListOf<HTMLInputElement>} */ (item.querySelectorAll("input[type=checkbox]:not([data-decline])"));
+  if (decline) decline.checked = given === "prefer_not";
+  if (given === null || (decline && given === "prefer_not")) return;
+  const boxes = others;
   for (const box of boxes) box.checked = given.split(",").includes(box.value);
   if (boxes.length) return;
   for (const radio of item.querySelectorAll("input[type=radio]"))
