@@ -59,11 +59,11 @@ def serving(env: dict[str, str]) -> Iterator[str]:
         process.wait(timeout=20)
 
 
-def python(env: dict[str, str], code: str) -> str:
+def python(env: dict[str, str], code: str, *argv: str) -> str:
     """Run code inside the record's own environment; gives what it prints."""
     start = "import django; django.setup()\n"
     done = subprocess.run(
-        [sys.executable, "-c", start + code], cwd=ROOT, env=env, check=True, capture_output=True, text=True
+        [sys.executable, "-c", start + code, *argv], cwd=ROOT, env=env, check=True, capture_output=True, text=True
     )
     return done.stdout
 

@@ -42,8 +42,10 @@ from keel.domain.events import merkle_root as root_of
 from keel.domain.seal import SEAL_COLUMNS, Verified, seal_text
 from keel.domain.seal import verify as verify_rows
 from keel.records import keys
+from keel.records.models import OffsetRow
 from keel.records.projections import project
 
+_OFFSET = "COALESCE((SELECT xid FROM journal_offset), 0)"
 _COLUMNS = ", ".join(f'"{name}"' for name in COLUMNS)
 # On SQLite one thread writes at a time: its busy handler is unfair, a lock of our own is not.
 _turn = threading.RLock()
@@ -227,7 +229,7 @@ def _write_heads(work: Writing) -> None:
 
 
 def _insert(row: Mapping[str, Any]) -> None:
-    xid = "0" if connection.vendor == "sqlite" else "pg_current_xact_id()::text::bigint"
+    xid = _OFFSET if connection.vendor == "sqlite" else f"pg_current_xact_id()::text::bigint + {_OFFSET}"
     marks = ", ".join(["%s"] * len(COLUMNS))
     with connection.cursor() as cursor:
         cursor.execute(
@@ -329,15 +331,22 @@ def tail(after: Place, limit: int = 500) -> list[tuple[Place, Event]]:
     PostgreSQL commits out of order: an event with a smaller number may appear later. Its transaction's id is
     stored with it, and only transactions older than every running one are shown, ordered by (xid, seq).
     """
-    if connection.vendor == "sqlite":
-        where, values = "WHERE seq > %s ORDER BY seq LIMIT %s", [after.seq, limit]
-    else:
-        where = "WHERE (xid, seq) > (%s, %s) AND xid < %s ORDER BY xid, seq LIMIT %s"
-        values = [after.xid, after.seq, _first_running(), limit]
+    settled, values = _settled()
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT xid, seq, {_COLUMNS} FROM journal_event {where}", values)
+        cursor.execute(
+            f"SELECT xid, seq, {_COLUMNS} FROM journal_event WHERE (xid, seq) > (%s, %s) AND {settled} "
+            "ORDER BY xid, seq LIMIT %s",
+            [after.xid, after.seq, *values, limit],
+        )
         found = cursor.fetchall()
     return [(Place(row[0], row[1]), _event(dict(zip(COLUMNS, row[2:], strict=True)))) for row in found]
+
+
+def _settled() -> tuple[str, list[int]]:
+    """A condition that holds for events which no transaction under way can come before, and its values."""
+    if connection.vendor == "sqlite":  # it has one writer
+        return "1 = 1", []
+    return f"xid < %s + {_OFFSET}", [_first_running()]
 
 
 def _first_running() -> int:
@@ -368,20 +377,36 @@ def _first_running() -> int:
 
 def end() -> Place:
     """The place of the newest event that a tail would show."""
-    return _last("xid < %s")
+    return _last(*_settled())
 
 
 def stands() -> Place:
     """The place up to which the journal can be read and read again: `end()`, and what this transaction wrote itself."""
-    return _last("xid < %s OR xid = pg_current_xact_id_if_assigned()::text::bigint")
+    settled, values = _settled()
+    if connection.vendor != "sqlite":
+        settled += f" OR xid = pg_current_xact_id_if_assigned()::text::bigint + {_OFFSET}"
+    return _last(settled, values)
 
 
-def _last(settled: str) -> Place:
-    where, values = ("", []) if connection.vendor == "sqlite" else (f"WHERE {settled}", [_first_running()])
+def _last(where: str, values: list[int]) -> Place:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT xid, seq FROM journal_event {where} ORDER BY xid DESC, seq DESC LIMIT 1", values)
+        cursor.execute(f"SELECT xid, seq FROM journal_event WHERE {where} ORDER BY xid DESC, seq DESC LIMIT 1", values)
         found = cursor.fetchone()
     return Place(*found) if found else Place()
+
+
+def go_on_after_restored() -> None:
+    """Let what is written from now on stand behind the events that were brought in with their places.
+
+    Their transaction ids are those of the server that they come from, and may lie ahead of this one's."""
+    with one_writer(), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT max(xid) FROM journal_event")
+        (newest,) = cursor.fetchone()
+        here = 0
+        if connection.vendor != "sqlite":
+            cursor.execute("SELECT pg_current_xact_id()::text::bigint")
+            (here,) = cursor.fetchone()
+        OffsetRow.objects.update_or_create(id=1, defaults={"xid": max(0, (newest or 0) - here)})
 
 
 def upto(place: Place, kinds: Sequence[str]) -> Iterator[Event]:
@@ -392,7 +417,6 @@ def upto(place: Place, kinds: Sequence[str]) -> Iterator[Event]:
     if place > stands():
         raise refuse("The journal was not read", f"it has not reached {place}", "Give a place that it has reached")
     marks = ", ".join(["%s"] * len(kinds))
-    # On SQLite xid is 0 throughout, so one comparison serves both.
     where = f"WHERE (xid, seq) <= (%s, %s) AND kind IN ({marks}) ORDER BY stream, position"
     return _read(where, [place.xid, place.seq, *kinds])
 

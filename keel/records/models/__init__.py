@@ -21,7 +21,7 @@ from keel.records.models.day import (
     SessionRow,
     VitalsRow,
 )
-from keel.records.models.journal import EventRow, HeadRow, SealRow
+from keel.records.models.journal import EventRow, HeadRow, OffsetRow, SealRow
 from keel.records.models.people import MembershipRow, SiteRow
 from keel.records.models.read_model import ReadModel
 from keel.records.models.safety import AdverseEventRow, AlertRow
@@ -49,6 +49,7 @@ __all__ = [
     "LookRow",
     "MembershipRow",
     "MomentRow",
+    "OffsetRow",
     "PresenceRow",
     "ReadModel",
     "ReleaseItemRow",

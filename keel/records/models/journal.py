@@ -9,7 +9,8 @@ class EventRow(models.Model):
     """One event. Everything but `seq` and `xid` is in the hash; instants are the text that was hashed."""
 
     seq = models.BigAutoField(primary_key=True)
-    xid = models.BigIntegerField(default=0)  # PostgreSQL's transaction, so that the tail can wait for late commits
+    # The transaction, so that the tail can wait for late commits: PostgreSQL's own id (elsewhere 0), and the offset.
+    xid = models.BigIntegerField(default=0)
     id = models.CharField(max_length=36, unique=True)
     stream = models.CharField(max_length=130)
     position = models.IntegerField()
@@ -26,6 +27,17 @@ class EventRow(models.Model):
         db_table = "journal_event"
         constraints = [models.UniqueConstraint(fields=["stream", "position"], name="journal_one_event_a_place")]
         indexes = [models.Index(fields=["xid", "seq"], name="journal_tail")]
+
+
+class OffsetRow(models.Model):
+    """What is added to this server's transaction ids: a restored record brings ids of another server, and what comes
+    after must stand behind them. One row, or none where nothing was restored."""
+
+    id = models.IntegerField(primary_key=True, default=1)
+    xid = models.BigIntegerField()
+
+    class Meta:
+        db_table = "journal_offset"
 
 
 class HeadRow(models.Model):
