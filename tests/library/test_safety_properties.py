@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from datetime import date, timedelta
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -11,7 +14,8 @@ from hypothesis import strategies as st
 
 from keel.domain.errors import Refused
 from keel.domain.fact import FactKind, read_facts
-from keel.domain.safety import Level, RuleSet, judge
+from keel.domain.safety import MEDICINES_QUESTIONS, Level, Rule, RuleSet, judge
+from keel.domain.suicidality import ITEMS
 from keel.library import rule_files
 
 DAY = date(2026, 3, 10)
@@ -116,6 +120,64 @@ def test_learning_more_settles_and_never_overturns(
     for rule, level in levels(rules, less, guard).items():
         if rule in after and level is not Level.UNKNOWN and not (not_asked.get(rule, set()) & hidden):
             assert after[rule] is level, rule
+
+
+def asks_for(rule: Rule) -> list[str]:
+    """Every fact of the catalogue that a rule may look at."""
+    names = set(rule.when.paths) | {name.split(".")[0] if q == "mean" else name for q, name in rule.when.named}
+    if rule.when.questions & MEDICINES_QUESTIONS:
+        names.add("medications")
+    if "cssrs_at_least" in rule.when.questions:
+        names |= {f"suicidality.{item}" for item in (*ITEMS, "q6_when")}
+    if "bmi" in rule.when.questions:
+        names |= {"weight_kg", "height_cm"}
+    return sorted(names & set(CATALOGUE))
+
+
+def told_of(names: list[str], chance: random.Random) -> dict[str, Any]:
+    """Values for these facts, half of them alarming: by lot, the same every time."""
+    choose: dict[str, Any] = {
+        "flag": lambda kind: chance.random() < 0.5,
+        "choice": lambda kind: chance.choice(kind.choices),
+        "choices": lambda kind: chance.sample(kind.choices, chance.randint(0, 3)),
+        "number": lambda kind: chance.choice(NEAR.get(kind.name, (kind.least or 0, 30, kind.most or 100))),
+        "readings": lambda kind: [
+            {"systolic_mmhg": chance.choice((110, 141, 180)), "diastolic_mmhg": 85, "on": f"2026-03-0{n // 2 + 1}"}
+            for n in range(chance.choice((1, 4)))
+        ],
+        "medications": lambda kind: [
+            {"name": name} | ({} if chance.random() < 0.5 else {"stopped_on": "2026-02-20"})
+            for name in chance.sample(NAMES, chance.randint(0, 2))
+        ],
+    }
+    told = {name: choose[CATALOGUE[name].kind](CATALOGUE[name]) for name in names}
+    if not told.get("suicidality.q2"):
+        told |= {f"suicidality.{item}": False for item in ("q3", "q4", "q5") if f"suicidality.{item}" in told}
+    return told
+
+
+def test_every_rule_under_every_subset_of_what_it_asks_for() -> None:
+    """Each rule by itself, each of its facts hidden or told: what it says without them it says with them.
+
+    So it is never clear for want of a fact, and no further fact turns a stop into clear. Of rules with many facts every
+    one and every pair is hidden, and all but every one.
+    """
+    chance = random.Random(20260310)
+    distinct = {(rule.id, rule.when.text, tuple(rule.limits.values())): rule for rule in rule_files.all_rules()}
+    for rule in distinct.values():
+        names = asks_for(rule)
+        sizes = range(len(names) + 1) if len(names) <= 5 else (0, 1, 2, len(names) - 1, len(names))
+        subsets = [set(hidden) for size in sizes for hidden in combinations(names, size)]
+        rules = replace(rule_files.rules_for(rule.protocol), rules=(replace(rule, guards=("admit",)),), matrix=())
+        free = heeded(rules).get(rule.id, set())
+        for _ in range(4):
+            told = told_of(names, chance)
+            whole = levels(rules, told, "admit")[rule.id]
+            for hidden in subsets:
+                level = levels(rules, {n: v for n, v in told.items() if n not in hidden}, "admit")[rule.id]
+                assert level in (whole, Level.UNKNOWN) or hidden & free, (rule.id, rule.protocol, told, hidden)
+            nothing = levels(rules, {}, "admit")[rule.id]
+            assert nothing is Level.UNKNOWN or free, rule.id
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
