@@ -198,8 +198,9 @@ def enter(
         if first:
             check_other_hand(first, by.id)
             definition = definitions.instrument(instrument, first.version)
-        told = dict(context or {})
-        known = {**told, **context_for(state, protocol, definition, visit)}
+        own = context_for(state, protocol, definition, visit)
+        told = {name: value for name, value in (context or {}).items() if name not in own}
+        known = {**told, **own}
         given = {key: value for key, value in reading.by_item(definition, items).items() if value is not None}
         result = score(definition, given, known)
         if not given:

@@ -37,7 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mediate": ("keel.cli.evidence", "indirect, direct and total effects with bootstrap and sensitivity"),
     "blinding": ("keel.cli.evidence", "Bang's and James' index of what people guessed"),
     "effect-size": ("keel.cli.evidence", "an effect between two arms or within one, with its definition"),
-    "instruments": ("keel.cli.score", "the instruments on the shelf: list, show ID, open, rights"),
+    "instruments": ("keel.cli.score", "the instruments on the shelf: list, show ID, open, rights, analyse ID"),
     "score": ("keel.cli.score", "score responses: --batch FILE.jsonl or -"),
     "concerns": ("keel.cli.concerns", "the safeguarding office's letter box: init, open, read"),
     "screen": ("keel.cli.screen", "judge a person's facts for a protocol"),

@@ -49,17 +49,21 @@ def export(argv: Sequence[str]) -> int:
     given = parser.parse_args(argv)
     if given.format in TO_A_FILE and given.out == "-":
         raise refuse("Nothing was written", f"{given.format} is a file of its own", "Name it with --out")
-    lines = list(_from_lines(given.lines) if given.lines else _from_record(given.instrument))
-    one, chosen = _chosen(lines, given.instrument, given.version)
-    files, findings = _FORMATTED[given.format](one, _scored(one, chosen), Path(given.out).stem)
+    one, kept = chosen(given_responses(given.lines, given.instrument), given.instrument, given.version)
+    files, findings = _FORMATTED[given.format](one, _scored(one, kept), Path(given.out).stem)
     for finding in findings:
         print(f"{finding.kind}: {finding.where}: {finding.what}", file=sys.stderr)
     _write(files, given.out)
-    print(f"{len(chosen)} responses to {one.id}, version {one.version}", file=sys.stderr)
+    print(f"{len(kept)} responses to {one.id}, version {one.version}", file=sys.stderr)
     return 0
 
 
 # ---- whence -----------------------------------------------------------------------------------------------------
+
+
+def given_responses(lines: str | None, id: str | None) -> list[Given]:
+    """The responses of a file of lines, or of this site's record where none is named."""
+    return list(_from_lines(lines) if lines else _from_record(id))
 
 
 def _from_lines(name: str) -> Iterator[Given]:
@@ -86,17 +90,17 @@ def _from_record(id: str | None) -> Iterator[Given]:
         }  # fmt: skip
 
 
-def _chosen(lines: list[Given], id: str | None, version: int | None) -> tuple[Instrument, list[Given]]:
+def chosen(lines: list[Given], id: str | None, version: int | None) -> tuple[Instrument, list[Given]]:
     """The lines of one instrument in one version: two versions are never laid into one table silently."""
     kept = [one for one in lines if id in (None, one[1].get("instrument"))]
     named = sorted({str(line.get("instrument")) for _, line in kept})
     if len(named) != 1:
         why = f"they are of {', '.join(named)}" if named else "there are none"
-        raise refuse("No responses were written", why, "Name one instrument with --instrument")
+        raise refuse("No responses were taken", why, "Name one instrument with --instrument")
     held = sorted({int(line["version"]) for _, line in kept if str(line.get("version") or "").isdigit()})
     if version is None and len(held) > 1:
         why = f"they were given to versions {', '.join(map(str, held))} of {named[0]}, which are not one table"
-        raise refuse("No responses were written", why, "Name one with --version")
+        raise refuse("No responses were taken", why, "Name one with --version")
     kept = [one for one in kept if version in (None, one[1].get("version"))]
     found = instrument(named[0])
     wanted = version or (held[0] if held else found.version)

@@ -1,4 +1,4 @@
-"""`keel score --batch FILE.jsonl|-` and `keel instruments list | show ID | open | rights [--on DATE]`."""
+"""`keel score --batch FILE.jsonl|-` and `keel instruments list | show ID | open | rights [--on DATE] | analyse ID`."""
 
 from __future__ import annotations
 
@@ -103,10 +103,15 @@ def opened(name: str) -> Iterator[IO[str]]:
 
 
 def instruments_command(argv: Sequence[str]) -> int:
+    if argv[:1] == ["analyse"]:
+        from keel.cli.own_data import analyse
+
+        return analyse(argv[1:])
     parser = argparse.ArgumentParser(prog="keel instruments", description="The instruments on the shelf, as JSON.")
     parts = parser.add_subparsers(dest="part", required=True)
     parts.add_parser("list", help="every instrument in a line")
     parts.add_parser("show", help="one instrument whole").add_argument("id")
+    parts.add_parser("analyse", help="how one behaves in one's own data: reliability, ends, blanks, times")
     parts.add_parser("open", help="what is not verified, and what stays null")
     on = parts.add_parser("rights", help="which words may be shown on a day, and whom to ask for the others")
     on.add_argument("--on", type=dt.date.fromisoformat, default=dt.date.today(), metavar="YYYY-MM-DD")

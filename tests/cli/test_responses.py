@@ -132,3 +132,14 @@ def test_the_record_gives_its_responses_under_codes(clinic: Clinic, capsysbinary
     assert main(["export", "responses", "--instrument", "phq-9", "--as", "csv"]) == 0
     (row,) = pl.read_csv(capsysbinary.readouterr().out).to_dicts()
     assert (row["phq_9_total"], row["visit"]) == (8, "baseline") and course not in row.values()
+
+
+def test_a_questionnaire_in_ones_own_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"items": [(k + n) % 4 if n % 3 else k % 4 for n in range(9)]} for k in range(20)]
+    rows += [{"items": [0] * 9}, {"items": [None, "prefer_not", *[3] * 7]}]
+    assert main(["instruments", "analyse", "phq-9", str(lines(tmp_path, rows))]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (total,) = found["scales"]
+    assert (found["n"], total["n"], total["n_left_out"], total["ends"]["floor"]) == (22, 21, 1, pytest.approx(1 / 21))
+    assert -1 < total["alpha"] < 1 and found["straight_lines"] == 1 and found["declined"] == {"2": 1}
+    assert found["missing"][0] == {"item": "1", "n_missing": 1, "share": pytest.approx(1 / 22)}
