@@ -72,6 +72,13 @@ def missing_data(report: Report, study: Study, rows: pl.DataFrame, sight: Sight)
         draft.withheld = True
         draft.refused.append(f"The comparison of arms is withheld: it rests on few people ({few(sight)}).")
         return draft
+    if people < report.least_people * len(study.arms):
+        said = f"{people} people have" if sight.rows else "few people have"
+        least = report.least_people * len(study.arms)
+        draft.refused.append(
+            f"Nothing was imputed: {said} come to {judged.visits[-1]} or should have, and {least} are the least."
+        )
+        return draft
     try:
         trial = lay_out(
             table, subject="course", visit="visit", arm="arm", outcome="change", covariates=["baseline"], visits=visits

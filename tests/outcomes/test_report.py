@@ -150,6 +150,7 @@ def test_who_is_not_there_yet_is_not_missing_and_few_people_are_withheld() -> No
     assert few.withheld
     assert not few.numbers
     assert "Nothing was imputed" in what_if(with_leavers(4)).refused[0]
+    assert "10 are the least" in what_if(with_leavers(4)).refused[0]
     assert "no arm" in what_if(table, reference="other").refused[0]
 
 
