@@ -445,11 +445,13 @@ class Bands(Sourced):
 
 class Safety(Sourced):
     """An answer that somebody must see now: an item with `at_least`, or a rule. Judged before and without scoring.
-    A rule may name the items whose answers it stands on; the item of the first form is its own."""
+    A rule may name the items whose answers it stands on; the item of the first form is its own. With `when_finished`
+    it is about what was left out, and judged once nothing more will come."""
 
     item: str | None = None
     at_least: Number | None = None
     rule: Rule | None = None
+    when_finished: bool = False
     level: Literal["notify", "urgent"]
     says: str
 

@@ -182,6 +182,8 @@ def _flags(ready: Ready, scope: Scope, *, finished: bool, skipped: frozenset[str
     """One flag per item or group of items: the most urgent that fires, else unknown where a blank hides it."""
     found: dict[tuple[str, ...], SafetyFlag] = {}
     for safety, items, judged in ready.safety:
+        if safety.when_finished and not finished:
+            continue
         fires = judged(scope)
         level = safety.level if fires else "unknown"
         if fires is False or (fires is None and (not finished or skipped.issuperset(items))):
