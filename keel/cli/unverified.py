@@ -111,6 +111,10 @@ def _clocks() -> list[dict[str, Any]]:
         _row(clock.id, {"days": clock.days}, clock.evidence, clock.label)
         for clock in alert_files.clocks()
         if not clock.verified or clock.days is None
+    ] + [
+        _row(duty.id, {"every_months": duty.every_months, "due_days": duty.due_days}, duty.evidence, duty.label)
+        for duty in alert_files.duties()
+        if not duty.verified or duty.due_days is None
     ]
 
 

@@ -156,6 +156,7 @@ TABLE: dict[str, May] = {
     "report_adverse_event": _may(CARE),
     "judge_adverse_event": _may("physician", "investigator"),
     "send_report": _may("physician", "investigator", "coordinator"),
+    "send_periodic": _may("physician", "investigator", "coordinator"),
     "tell_event": _may("participant"),
     "unblind": _may("physician"),
     "record_emergency_contact": _may(CARE),

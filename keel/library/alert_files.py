@@ -12,6 +12,7 @@ from keel.domain.adverse_event import CLOCK_FACTS, STARTS, Clock, Window
 from keel.domain.alert import Escalation, Ladder, Rung
 from keel.domain.errors import refuse
 from keel.domain.expression import parse
+from keel.domain.periodic import Duty
 from keel.library import shelf
 from keel.library.rule_files import resolve
 
@@ -97,6 +98,24 @@ def clocks() -> tuple[Clock, ...]:
                 "The clock was not read", f"nothing is called {clock.starts!r} that could start it", where=where
             )
     return found
+
+
+def duties() -> tuple[Duty, ...]:
+    """The reports that are owed by the calendar."""
+    rows = shelf.read("tables", "reporting_clocks").table.get("periodic", ())
+    return tuple(
+        Duty(
+            id=row["id"],
+            regime=row["regime"],
+            label=row["label"],
+            every_months=row["every_months"],
+            due_days=row["due_days"] if isinstance(row["due_days"], int) else None,
+            owner=row["owner"],
+            evidence=tuple(resolve(one, f"tables/reporting_clocks.toml, {row['id']}") for one in row["evidence"]),
+            verified=row["verified"],
+        )
+        for row in rows
+    )
 
 
 def _clock(row: Mapping[str, object]) -> Clock:

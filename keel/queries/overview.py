@@ -25,11 +25,12 @@ from keel.outcomes.safety_report import (
     by_window,
     safety_table,
 )
-from keel.queries import account, definitions
+from keel.queries import account, definitions, periodic
 from keel.queries.adverse_events import Line, event_of, lines_of
 from keel.queries.course import Strip, see
 from keel.queries.course import zone as zone_of
 from keel.queries.door import query
+from keel.queries.periodic import Periodic
 from keel.records import vault
 from keel.records.models import (
     AdverseEventRow,
@@ -176,6 +177,7 @@ class StudyPage:
     before_dose: int
     unjudged: int
     owed: tuple[Owed, ...]
+    periodic: tuple[Periodic, ...]
     deviations: tuple[Deviation, ...]
     overrides: tuple[Override, ...]
     contacts: tuple[Contact, ...]
@@ -224,6 +226,7 @@ def of_study(*, study: str, by: Actor, at: datetime) -> StudyPage:
         before_dose=before,
         unjudged=sum(bool(line.to_judge) for _, line in lines),
         owed=_owed(lines),
+        periodic=periodic.of_site(by.site, at=at),
         deviations=_deviations(courses),
         overrides=_overrides(courses),
         contacts=contacts,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from keel.actions import adverse_events as act
 from keel.actions import safety as alerts
-from keel.actions import screening
+from keel.actions import screening, team
+from keel.actions.periodic import send_periodic
+from keel.domain.access import SYSTEM
 from keel.domain.errors import Refused
-from keel.domain.events import new_id
+from keel.domain.events import Actor, new_id
 from keel.queries import overview as ask
+from keel.queries import periodic
 from keel.records import journal
 from keel.records.models import DeviationRow
 from keel.records.rebuild import rebuild
@@ -133,3 +136,22 @@ def test_the_page_records_a_call_and_keeps_what_was_typed(clinic: Clinic, course
     assert desk(clinic, "rater").get("/study/mood/safety/").status_code == 403
     with pytest.raises(Refused, match="no such course"):
         ask.of_study(study="elsewhere", by=clinic.staff["supervisor"], at=clinic.at)
+
+
+def test_a_report_by_the_calendar_is_owed_until_its_proof_is_there(clinic: Clinic, course: str) -> None:
+    begun = datetime(2026, 2, 10, 12, tzinfo=UTC)
+    where = {"name": "Hood", "country": "US", "timezone": "America/Los_Angeles", "jurisdiction": "oregon"}
+    team.open_site(site="hood", **where, by=SYSTEM, at=begun)
+    at, by = datetime(2026, 4, 20, 12, tzinfo=UTC), Actor(clinic.staff["coordinator"].id, "coordinator", "hood")
+    (owed,) = periodic.of_site("hood", at=at)
+    assert (owed.duty, owed.state, owed.says) == ("oregon_sb_303", "stop", "was due on 15 April 2026")
+    assert periodic.of_site("north", at=at) == (), "no regime of this site asks for any"
+    sent: dict[str, Any] = {"site": "hood", "duty": owed.duty, "until": owed.until, "by": by, "at": at}
+    with pytest.raises(Refused, match="no proof"):
+        send_periodic(**sent, on=date(2026, 4, 12), proof="")
+    with pytest.raises(Refused, match="owes none"):
+        send_periodic(**{**sent, "site": "north", "by": clinic.staff["coordinator"]}, on=date(2026, 4, 12), proof="x")
+    send_periodic(**sent, on=date(2026, 4, 12), proof="OHA portal, receipt 12")
+    (done,) = periodic.of_site("hood", at=at)
+    assert (done.state, done.says, done.proof) == ("done", "sent 12 April 2026", "OHA portal, receipt 12")
+    assert not rebuild(keep=False).different

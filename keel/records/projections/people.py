@@ -43,6 +43,14 @@ def shift_taken_off(event: Event) -> None:
     row.save(update_fields=["detail"])
 
 
+@on("periodic_report_sent")
+def periodic_report_sent(event: Event) -> None:
+    row = SiteRow.objects.get(id=event.subject)
+    said = {**event.payload, "by": event.by["actor"]}
+    row.detail = {**row.detail, "periodic": [*row.detail.get("periodic", ()), said]}
+    row.save(update_fields=["detail"])
+
+
 @on("role_granted")
 def granted(event: Event) -> None:
     p = event.payload

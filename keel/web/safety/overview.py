@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 
 from keel.actions import adverse_events as actions
+from keel.actions.periodic import send_periodic
 from keel.domain import access
 from keel.domain.adverse_event import CALLED, DISCLOSED_TO
 from keel.domain.errors import Reason
@@ -18,7 +20,7 @@ from keel.domain.events import Actor
 from keel.outcomes.safety_report import TOTAL, Cell, Row
 from keel.queries import overview as queries
 from keel.web.course.tabs import tabs
-from keel.web.layout.forms import Forms, moment, send
+from keel.web.layout.forms import Forms, day, moment, send
 from keel.web.layout.page import page
 
 
@@ -66,10 +68,16 @@ def _forms(course: str, zone: ZoneInfo, by: Actor, at: datetime) -> Forms:
     }
 
 
-@page("see_safety")
+@page("see_safety", methods=("GET", "POST"))
 def of_study(request: HttpRequest, *, by: Actor, at: datetime, study: str) -> HttpResponse:
-    """The safety report of a study."""
+    """The safety report of a study. A POST records a report of the calendar as sent."""
     seen = queries.of_study(study=study, by=by, at=at)
+    reasons: tuple[Reason, ...] = ()
+    status = 200
+    if request.method == "POST":
+        reasons, status = send(request, {"periodic": lambda given: _sent(given, by, at)})
+        if not reasons:
+            return redirect(f"{reverse('study_safety', kwargs={'study': study})}#periodic")
     columns = [*seen.arms, (TOTAL, "All")] if len(seen.arms) > 1 else [(TOTAL, "All")]
     context = {
         "page_title": f"Safety of {seen.title}",
@@ -78,9 +86,24 @@ def of_study(request: HttpRequest, *, by: Actor, at: datetime, study: str) -> Ht
         "exposure": [(label, seen.exposure[id]) for id, label in seen.arms],
         "watched": [_row(row, columns) for row in seen.watched],
         "tables": [{"title": t.title, "rows": [_row(row, columns) for row in t.rows]} for t in seen.tables],
+        "reasons": reasons,
+        "may_send": access.may(by, "send_periodic"),
+        "today": at,
     }
     with timezone.override(seen.zone):
-        return render(request, "safety/study.html", context)
+        return render(request, "safety/study.html", context, status=status)
+
+
+def _sent(given: QueryDict, by: Actor, at: datetime) -> object:
+    return send_periodic(
+        site=by.site,
+        duty=given.get("duty", ""),
+        until=day(given.get("until", "")),
+        on=day(given.get("on", "")),
+        proof=given.get("proof", ""),
+        by=by,
+        at=at,
+    )
 
 
 def _row(row: Row, columns: list[tuple[str, str]]) -> dict[str, Any]:
