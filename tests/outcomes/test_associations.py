@@ -132,6 +132,23 @@ def test_single_mediation_agrees_with_lm_sobel_and_boot() -> None:
             assert effect.se == pytest.approx(spread, rel=0.03)
 
 
+def test_rs_mediation_gives_the_same_effects_and_the_same_sensitivity() -> None:
+    """mediate and medsens of R's mediation 4.5.1. medsens names the place on its grid nearest to 0; ours is the root itself."""
+    r = json.loads((HERE / "associations/mediation.json").read_text())
+    args = (column("wai"), column("meq30"), column("grid_hamd_wk4"))
+    found = mediate(*args, covariates=COVARIATES, interval="percentile", draws=5_000)
+    for name in ("indirect", "direct", "total", "proportion"):
+        assert getattr(found, name).estimate == pytest.approx(r[name]["estimate"], rel=1e-9)
+    for name in ("indirect", "direct", "total"):  # 500 draws of theirs: to three tenths of a standard error
+        one = getattr(found, name)
+        assert [one.ci_low, one.ci_high] == pytest.approx([r[name]["ci_low"], r[name]["ci_high"]], abs=0.3 * one.se)
+    curve = sensitivity(*args, covariates=COVARIATES, rho=np.array(r["rho"]), draws=200)
+    assert list(curve.indirect) == pytest.approx(r["indirect_at_rho"], abs=1e-5)
+    assert abs(curve.rho_at_zero - r["rho_at_zero"]) < 0.05
+    assert r["r2_residual"] == pytest.approx(r["rho_at_zero"] ** 2)
+    assert curve.r2_total / curve.r2_residual == pytest.approx(r["r2_total"] / r["r2_residual"], rel=1e-6)
+
+
 def test_parallel_and_serial_mediation_agree_with_lm() -> None:
     x, y, m = column("wai"), column("grid_hamd_wk4"), np.column_stack([column("meq30"), column("piq")])
     parallel = mediate(x, m, y, names=["meq", "piq"], interval="delta")
