@@ -25,12 +25,11 @@ from keel.domain.questionnaire import (
     keyed_once,
     standing,
 )
-from keel.domain.schedule import PlannedVisit
 from keel.domain.visit import arm_of, schedule
 from keel.library import shelf
 from keel.library.wording import Right, rights
 from keel.outcomes.psychometrics import Agreement, icc, weighted_kappa
-from keel.queries import account, definitions, forms
+from keel.queries import account, blinding, definitions, forms
 from keel.queries.course import Seen, Strip, see
 from keel.queries.door import query
 from keel.queries.safety import Alert, of_course
@@ -96,12 +95,20 @@ def questionnaires(*, course: str, by: Actor, at: datetime) -> Questionnaires:
     rows = {r.id: r for r in ResponseRow.objects.filter(course=course)}
     shelved = set(shelf.ids("instruments"))
     asks = [one for one in asked(protocol, arm_of(state, protocol)) if _sees(by, one.respondent)]
-    plan = _plan(seen, by)
+    plan = {visit.visit: visit for visit in schedule(state, protocol, seen.today)}
+    if blinding.blind(by):
+        ratings = blinding.open_ratings(plan.values())
+        asks = [
+            one for one in asks if one.visit in ratings or standing(state, one.visit, one.instrument, one.respondent)
+        ]
+        plan = {}  # the dates of the visits tell the arm
     labels = _labels(protocol, seen.arm, by)
     by_visit: dict[str, list[Line]] = {}
     for ask in asks:
         there = standing(state, ask.visit, ask.instrument, ask.respondent)
-        by_visit.setdefault(ask.visit, []).append(_line(state, ask, rows.get(there.id) if there else None, shelved, by))
+        by_visit.setdefault(ask.visit, []).append(
+            _line(course, state, ask, rows.get(there.id) if there else None, shelved, by)
+        )
     extra = [r for r in rows.values() if not r.visit and _sees(by, r.respondent)]
     return Questionnaires(
         strip=seen.strip,
@@ -116,20 +123,15 @@ def questionnaires(*, course: str, by: Actor, at: datetime) -> Questionnaires:
             )
             for visit, lines in by_visit.items()
         ),
-        extra=tuple(_line(state, Asked("", "", r.instrument, r.respondent, ""), r, shelved, by) for r in extra),
+        extra=tuple(_line(course, state, Asked("", "", r.instrument, r.respondent, ""), r, shelved, by) for r in extra),
         shelf=tuple((id, forms.title(id)) for id in sorted(shelved)) if by.role != "rater" else (),
         may_lay=access.may(by, "answer") and by.role != "rater",
     )
 
 
-def _plan(seen: Seen, by: Actor) -> dict[str, PlannedVisit]:
-    """The dates of the visits; a blinded rater gets none, for they tell the arm."""
-    if not access.may(by, "see_arm"):
-        return {}
-    return {visit.visit: visit for visit in schedule(seen.state, seen.protocol, seen.today)}
-
-
-def _line(state: Course, ask: Asked, row: ResponseRow | None, shelved: set[str], by: Actor) -> Line:
+def _line(
+    course: str, state: Course, ask: Asked, row: ResponseRow | None, shelved: set[str], by: Actor
+) -> Line:
     there = ask.instrument in shelved
     definition = definitions.instrument(ask.instrument) if there else None
     done = row is not None and row.completed_at is not None
@@ -137,7 +139,7 @@ def _line(state: Course, ask: Asked, row: ResponseRow | None, shelved: set[str],
     again = bool(row and done and _may_rate_again(state, row.id, by))
     unseen = again and by.role == "rater"
     return Line(
-        visit=ask.visit,
+        visit=blinding.sign(course, ask.visit, by),
         instrument=ask.instrument,
         title=definition.short if definition else ask.instrument,
         respondent=ask.respondent,
@@ -479,6 +481,7 @@ class Rating:
     label: str
     instrument: str
     title: str
+    respondent: str
     begun: bool
 
 
@@ -491,11 +494,7 @@ def ratings_due(*, by: Actor, at: datetime) -> tuple[Rating, ...]:
     for row in CourseRow.objects.filter(site=by.site, ended="", erased=False).order_by("code"):
         state: Course = journal.state_of(f"course:{row.id}", fold)
         protocol = definitions.protocol(row.protocol, row.protocol_version)
-        open_ = {
-            visit.visit
-            for visit in schedule(state, protocol, at.date())
-            if visit.state in ("in_window", "due", "overdue", "done", "done_out_of_window")
-        }
+        open_ = blinding.open_ratings(schedule(state, protocol, at.date()))
         labels = _labels(protocol, arm_of(state, protocol), by)
         for ask in asked(protocol, arm_of(state, protocol)):
             there = standing(state, ask.visit, ask.instrument, ask.respondent)
@@ -506,10 +505,11 @@ def ratings_due(*, by: Actor, at: datetime) -> tuple[Rating, ...]:
                     Rating(
                         row.id,
                         row.code,
-                        ask.visit,
+                        blinding.sign(row.id, ask.visit, by),
                         labels[ask.visit],
                         ask.instrument,
                         forms.title(ask.instrument),
+                        ask.respondent,
                         bool(there),
                     )
                 )
@@ -594,11 +594,8 @@ def shelf_rights(*, by: Actor, at: datetime) -> tuple[Right, ...]:
 
 
 def _labels(protocol: Protocol, arm: str, by: Actor) -> dict[str, str]:
-    """What each visit is called. A blinded rater reads "Rating 3": a visit's name tells what came before it."""
-    if access.may(by, "see_arm"):
-        return {visit.id: visit.label for visit in protocol.visits_for(arm)}
-    rated = dict.fromkeys(one.visit for one in asked(protocol, arm) if _sees(by, one.respondent))
-    return {visit: f"Rating {n}" for n, visit in enumerate(rated, 1)}
+    """What each visit is called. A blinded rater reads "Rating": a visit's name tells what came before it."""
+    return {visit.id: blinding.RATING if blinding.blind(by) else visit.label for visit in protocol.visits_for(arm)}
 
 
 def _sees(by: Actor, respondent: str) -> bool:

@@ -16,7 +16,8 @@ from keel.domain.medication import DECISIONS
 from keel.domain.protocol import Endpoint, Protocol, Visit
 from keel.domain.schedule import Move, PlannedVisit, moves
 from keel.domain.visit import ENDED_BECAUSE, MISSED_BECAUSE, arm_of, happened, schedule
-from keel.queries import account, definitions
+from keel.library import shelf
+from keel.queries import account, blinding, definitions
 from keel.queries.door import course_row, query
 from keel.records import journal, vault
 from keel.records.models import (
@@ -107,7 +108,7 @@ def _strip(row: CourseRow, state: Course, protocol: Protocol, today: date, by: A
         name=name,
         protocol=protocol.short_title,
         arm=arm,
-        phase=PHASE_WORDS[row.phase],
+        phase="" if blinding.blind(by) else PHASE_WORDS[row.phase],
         day=day_words(state, today) if access.may(by, "see_arm") else "",
         standing=standing,
         standing_label=label,
@@ -190,21 +191,22 @@ class Chart:
     next_step: str
 
 
-def rated(visit: Visit) -> bool:
-    """Whether a blinded rater has anything to do at a visit: the others are not shown to one."""
-    return any(ask.of == "blinded_rater" for ask in visit.asks)
+@query("see_visit")
+def visit_meant(*, course: str, told: str, by: Actor, at: datetime) -> str:
+    """The visit that an address of this reader means."""
+    return blinding.meant(course, told, see(course, by=by, what="see_visit", at=at).protocol.visits, by)
 
 
 @query("see_chart")
 def chart(*, course: str, by: Actor, at: datetime) -> Chart:
     """Everything of one course on one page, as far as the reader may see it."""
     seen = see(course, by=by, what="see_chart", at=at)
-    lines = _lines(seen, by)
-    unblinded = access.may(by, "see_arm")
+    unblinded = not blinding.blind(by)
+    lines = _lines(seen) if unblinded else ()
     names = account.names(set(LookRow.objects.filter(course=course).values_list("by", flat=True)))
     return Chart(
         strip=seen.strip,
-        phase=seen.row.phase,
+        phase=seen.row.phase if unblinded else "",
         lines=lines,
         series=_series(seen, lines),
         alerts=tuple(AlertRow.objects.filter(course=course).order_by("-raised_at"))
@@ -220,11 +222,11 @@ def chart(*, course: str, by: Actor, at: datetime) -> Chart:
             for look in LookRow.objects.filter(course=course).order_by("-at")[:12]
         ),
         today=seen.today,
-        enrolled_on=seen.row.enrolled_on,
+        enrolled_on=seen.row.enrolled_on if unblinded else None,
         doses=tuple(line.planned.visit for line in lines if line.kind == "dosing"),
         visit_words={line.planned.visit: line.planned.label for line in lines},
         study=StudyRow.objects.get(id=seen.row.study).title,
-        next_step=next_step(seen),
+        next_step=next_step(seen) if unblinded else "",
     )
 
 
@@ -260,22 +262,17 @@ def next_step(seen: Seen) -> str:
     return f"Next: {coming.label}." if coming else "Every visit is settled: complete the course."
 
 
-def _lines(seen: Seen, by: Actor) -> tuple[VisitLine, ...]:
+def _lines(seen: Seen) -> tuple[VisitLine, ...]:
     booked = dict(VisitRow.objects.filter(course=seen.row.id).values_list("visit", "booked_at"))
     done = set(
         ResponseRow.objects.filter(course=seen.row.id).exclude(completed_at=None).values_list("visit", "instrument")
     )
-    blind = not access.may(by, "see_arm")
     found: list[VisitLine] = []
     for planned in schedule(seen.state, seen.protocol, seen.today):
         visit = seen.protocol.visit(planned.visit, seen.arm)
-        asks = [ask for ask in visit.asks if not blind or ask.of == "blinded_rater"]
-        if blind and not asks:
-            continue
-        answered = sum((visit.id, ask.instrument) in done for ask in asks)
-        if blind:  # what a visit is called tells what came before it
-            planned = replace(planned, label=f"Rating {len(found) + 1}")
-        found.append(VisitLine(planned, visit.kind, visit.phase, booked.get(visit.id), len(asks), answered))
+        answered = sum((visit.id, ask.instrument) in done for ask in visit.asks)
+        line = VisitLine(planned, visit.kind, visit.phase, booked.get(visit.id), len(visit.asks), answered)
+        found.append(line)
     return tuple(found)
 
 
@@ -373,7 +370,7 @@ def _touch_words(row: WordsRow) -> str:
 
 @dataclass(frozen=True)
 class Asked:
-    """One instrument at a visit, of whom, and whether it is answered."""
+    """One instrument at a visit, of whom, whether it is answered, and whether the shelf can score it."""
 
     instrument: str
     title: str
@@ -382,6 +379,7 @@ class Asked:
     response: str
     state: str
     mine: bool
+    shelved: bool
 
 
 @dataclass(frozen=True)
@@ -399,6 +397,8 @@ class VisitPage:
     present: tuple[str, ...]
     moves: tuple[Move, ...]
     today: date
+    address: str
+    blind: bool
     causes: Mapping[str, str] = field(default_factory=lambda: MISSED_BECAUSE)
 
 
@@ -407,8 +407,8 @@ def visit(*, course: str, visit: str, by: Actor, at: datetime) -> VisitPage:
     """One visit of one course: its window, what is asked, who is there, what stands."""
     seen = see(course, by=by, what="see_visit", at=at)
     found = seen.protocol.visit(visit, seen.arm)
-    blind = not access.may(by, "see_arm")
-    if blind and not rated(found):
+    blind = blinding.blind(by)
+    if blind and not blinding.rated(found):
         raise access.not_here("see_visit")
     row = VisitRow.objects.filter(id=f"{course}/{visit}").first()
     planned = next(p for p in schedule(seen.state, seen.protocol, seen.today) if p.visit == visit)
@@ -416,9 +416,9 @@ def visit(*, course: str, visit: str, by: Actor, at: datetime) -> VisitPage:
     may_read = access.may(by, "see_preparation")
     if blind:
         found = found.model_copy(
-            update={"label": "Rating", "note": None, "present": (), "doses": (), "kind": "follow_up"}
+            update={"label": blinding.RATING, "note": None, "present": (), "doses": (), "kind": "follow_up"}
         )
-        planned = replace(planned, label="Rating")
+        planned = replace(planned, label=blinding.RATING, due_on=None, earliest_on=None, latest_on=None, cause="")
     return VisitPage(
         strip=seen.strip,
         visit=found,
@@ -435,6 +435,8 @@ def visit(*, course: str, visit: str, by: Actor, at: datetime) -> VisitPage:
         if known and not blind and not planned.done_on and not planned.cause
         else (),
         today=seen.today,
+        address=blinding.sign(course, visit, by),
+        blind=blind,
     )
 
 
@@ -454,7 +456,8 @@ def _asked(seen: Seen, visit: Visit, by: Actor) -> tuple[Asked, ...]:
         (r.instrument, r.respondent): r
         for r in ResponseRow.objects.filter(course=seen.row.id, visit=visit.id).order_by("begun_at")
     }
-    blind = not access.may(by, "see_arm")
+    blind = blinding.blind(by)
+    shelved = set(shelf.ids("instruments"))
     found = []
     for ask in visit.asks:
         if blind and ask.of != "blinded_rater":
@@ -462,8 +465,8 @@ def _asked(seen: Seen, visit: Visit, by: Actor) -> tuple[Asked, ...]:
         row = next((r for (instrument, _), r in rows.items() if instrument == ask.instrument), None)
         state = "done" if row and row.completed_at else ("due" if row else "planned")
         title = definitions.title(ask.instrument)
-        mine = by.role in _MAY_RATE.get(ask.of, ())
-        found.append(Asked(ask.instrument, title, ask.of, ask.when or "", row.id if row else "", state, mine))
+        mine, there = by.role in _MAY_RATE.get(ask.of, ()), ask.instrument in shelved
+        found.append(Asked(ask.instrument, title, ask.of, ask.when or "", row.id if row else "", state, mine, there))
     return tuple(found)
 
 

@@ -11,8 +11,8 @@ from keel.domain.course import PHASES, Course, fold
 from keel.domain.events import Actor
 from keel.domain.schedule import PlannedVisit
 from keel.domain.visit import schedule
-from keel.queries import account, definitions
-from keel.queries.course import ENDS, PHASE_WORDS, day_words, rated
+from keel.queries import account, blinding, definitions
+from keel.queries.course import ENDS, PHASE_WORDS, day_words
 from keel.queries.door import query
 from keel.records import journal, vault
 from keel.records.models import AlertRow, CourseRow, MembershipRow, SiteRow, StudyRow, VisitRow
@@ -69,6 +69,9 @@ def caseload(*, by: Actor, at: datetime, study: str = "", find: str = "") -> Cas
     ]
     if find:
         cases = [(phase, c) for phase, c in cases if find.casefold() in f"{c.code} {c.name}".casefold()]
+    if blinding.blind(by):  # the phase tells whether a session was held
+        courses = tuple(case for phase, case in cases if phase != "ended")
+        return Caseload((Column("courses", "Courses", courses),), (), 0, today, studies)
     columns = tuple(
         Column(phase, PHASE_WORDS[phase], tuple(sorted((c for p, c in cases if p == phase), key=_urgency)))
         for phase in PHASES
@@ -93,6 +96,9 @@ def _urgency(case: Case) -> tuple[int, date, str]:
 
 def _case(row: CourseRow, name: str, alert: bool, today: date, by: Actor) -> tuple[str, Case]:
     state: Course = journal.state_of(f"course:{row.id}", fold)
+    study = definitions.protocol(row.protocol, row.protocol_version).short_title
+    if blinding.blind(by):
+        return row.phase, Case(row.id, row.code, "", study, "", "", None, "", (), "", "")
     coming, wrong = None, []
     if state.enrolled_on and not state.ended:
         coming = _coming(row, state, today, by)
@@ -108,13 +114,12 @@ def _case(row: CourseRow, name: str, alert: bool, today: date, by: Actor) -> tup
     worst = "stop" if any(w in ("alert open", "a rule says stop", "consent withdrawn") for w in wrong) else ""
     late = coming is not None and coming.state == "overdue"
     worst = worst or ("overdue" if late else ("unknown" if wrong else ""))
-    study = definitions.protocol(row.protocol, row.protocol_version).short_title
     case = Case(
         course=row.id,
         code=row.code,
         name=name or (vault.GONE if row.erased else ""),
         study=study,
-        day=day_words(state, today) if access.may(by, "see_arm") else "",
+        day=day_words(state, today),
         next_label=coming.label if coming else "",
         next_on=(coming.due_on or coming.earliest_on) if coming else None,
         next_state=coming.state if coming else "",
@@ -129,10 +134,10 @@ def _shown(row: CourseRow, state: Course, today: date, by: Actor) -> tuple[Plann
     """The visits of a course that the reader may see; a blinded one sees only ratings, by that name."""
     protocol = definitions.protocol(row.protocol, row.protocol_version)
     planned = schedule(state, protocol, today)
-    if access.may(by, "see_arm"):
+    if not blinding.blind(by):
         return planned
-    ratings = {v.id for v in protocol.visits if rated(v)}
-    return tuple(replace(p, label="Rating") for p in planned if p.visit in ratings)
+    ratings = {v.id for v in protocol.visits if blinding.rated(v)}
+    return tuple(replace(p, label=blinding.RATING) for p in planned if p.visit in ratings)
 
 
 def _coming(row: CourseRow, state: Course, today: date, by: Actor) -> PlannedVisit | None:
@@ -224,6 +229,8 @@ def _appointments(
         at = booked.get((row.id, planned.visit))
         local = at.astimezone(zone) if at else None
         on = planned.done_on or (local.date() if local else None) or planned.due_on or planned.earliest_on
+        if blinding.blind(by) and (planned.done_on or not local):
+            continue  # what was held, and what the protocol plans, tell the arm; a booking is work
         if on and planned.state not in ("missed", "withdrawn"):
             found.append(
                 Appointment(
@@ -232,7 +239,7 @@ def _appointments(
                     row.id,
                     row.code,
                     name,
-                    planned.visit,
+                    blinding.sign(row.id, planned.visit, by),
                     planned.label,
                     planned.state,
                 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from keel.cli import demo
 from keel.domain import access
+from keel.domain.events import Actor
+from keel.queries import blinding
 from keel.records.models import Account
 from tests.world import OPEN, address, doors, pages, small_world
 
@@ -104,6 +108,8 @@ def test_a_participant_sees_their_own_and_nothing_else() -> None:
 def test_a_rater_reads_neither_arm_nor_session() -> None:
     at = small_world()
     client = signed_in(at.here["rater"])
+    rater = Actor(at.here["rater"].id, "rater", demo.SITE)
+    signs = {**at.values, "visit": blinding.sign(at.course.id, "baseline", rater)}
     told = 0
     for pattern in doors():
         view = pattern.callback
@@ -111,10 +117,18 @@ def test_a_rater_reads_neither_arm_nor_session() -> None:
             continue
         if pattern.name == "study":
             continue  # the protocol as it was published: the same for every course
-        status, text = ask(client, view, address(pattern, at.values))
+        if "visit" in pattern.pattern.converters:
+            assert ask(client, view, address(pattern, at.values))[0] == 404, f"the rater opens {pattern.name} by its id"
+        status, text = ask(client, view, address(pattern, signs))
         if status == 200:
             told += 1
+            assert not re.findall(r"/visit/(?!rating-[0-9a-f]{16}/)", text), (
+                f"an address tells the visit: {pattern.name}"
+            )
             for word in (
+                "Follow-up",
+                "Integration",
+                "Rating 1",
                 "Immediate treatment",
                 "Delayed treatment",
                 "Session 1",

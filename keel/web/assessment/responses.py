@@ -15,6 +15,7 @@ from keel.domain.events import Actor
 from keel.domain.instrument import Instrument
 from keel.domain.questionnaire import typed
 from keel.queries import assessment as ask
+from keel.queries.course import visit_meant
 from keel.web.course.tabs import tabs
 from keel.web.layout.page import malformed, page, status_of
 
@@ -74,7 +75,7 @@ def one(request: HttpRequest, *, by: Actor, at: datetime, course: str, response:
 @page("enter_paper", methods=("GET", "POST"))
 def enter(request: HttpRequest, *, by: Actor, at: datetime, course: str, visit: str, instrument: str) -> HttpResponse:
     """Key a sheet of paper, or rate at the desk. `?twice` asks for a second entry and compares."""
-    visit = "" if visit == NO_VISIT else visit
+    visit = "" if visit == NO_VISIT else visit_meant(course=course, told=visit, by=by, at=at)
     asked = {"respondent": request.GET.get("of", "")}
     reasons, status = (), 200
     given = request.POST

@@ -40,7 +40,7 @@ def show(request: HttpRequest, *, by: Actor, at: datetime, course: str) -> HttpR
             "course": seen.strip,
             "tabs": tabs(course, by, "chart"),
             "may_end": access.may(by, "withdraw"),
-            "phases": _phases(seen),
+            "phases": _phases(seen) if seen.phase else [],
             "journey": charts.journey(_journey(seen)) if seen.lines else None,
             "scores": [(s.instrument, charts.scores(_scores(seen, s))) for s in seen.series],
         },

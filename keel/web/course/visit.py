@@ -24,10 +24,11 @@ FORMS = ("hold", "miss", "book", "amend")
 def visit(request: HttpRequest, *, by: Actor, at: datetime, course: str, visit: str) -> HttpResponse:
     reasons: tuple[Reason, ...] = ()
     status = 200
+    address, visit = visit, courses.visit_meant(course=course, told=visit, by=by, at=at)
     if request.method == "POST":
         try:
             _do(request, course, visit, by, at)
-            return redirect("visit", course=course, visit=visit)
+            return redirect("visit", course=course, visit=address)
         except Refused as refused:
             reasons, status = refused.reasons, status_of(refused)
     seen = courses.visit(course=course, visit=visit, by=by, at=at)
