@@ -192,7 +192,10 @@ def _formal(course: Course, protocol: Protocol) -> Iterable[Reason]:
 def _judged(course: Course, on: date) -> Iterable[Reason]:
     if course.judged_on != on:
         yield _block(
-            "The safety rules", f"they were not judged again on {on}", "Judge them this morning", "judged-today"
+            "The safety rules",
+            f"they were not judged again on {on:%-d %B %Y}",
+            "Judge them this morning",
+            "judged-today",
         )
     for finding in course.standing_stops:
         because = str(finding["because"]).rstrip(".")
@@ -251,7 +254,7 @@ def _measured(course: Course, protocol: Protocol, arm: str, dosing: Visit, shelf
         if ask.instrument in shelf and course.response_for(visit.id, ask.instrument) is None:
             yield _block(
                 f"{ask.instrument} at {visit.label}",
-                f"the {ask.of} has not answered it",
+                f"the {ask.of.replace('_', ' ')} has not answered it",
                 "Have it filled in",
                 "measure",
             )

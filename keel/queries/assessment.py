@@ -95,9 +95,10 @@ def questionnaires(*, course: str, by: Actor, at: datetime) -> Questionnaires:
     rows = {r.id: r for r in ResponseRow.objects.filter(course=course)}
     shelved = set(shelf.ids("instruments"))
     asks = [one for one in asked(protocol, arm_of(state, protocol)) if _sees(by, one.respondent)]
-    plan = {visit.visit: visit for visit in schedule(state, protocol, seen.today)}
+    planned = schedule(state, protocol, seen.today)
+    plan = {visit.visit: visit for visit in planned}
     if blinding.blind(by):
-        ratings = blinding.open_ratings(plan.values())
+        ratings = blinding.given_or_next(planned, protocol.visits)
         asks = [
             one for one in asks if one.visit in ratings or standing(state, one.visit, one.instrument, one.respondent)
         ]

@@ -6,7 +6,7 @@ a session was held. So none of it is shown, and an address carries a sign of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django.utils.crypto import salted_hmac
 
@@ -33,6 +33,13 @@ def rated(visit: Visit) -> bool:
 def open_ratings(plan: Iterable[PlannedVisit]) -> set[str]:
     """The visits of a plan whose ratings can be given."""
     return {planned.visit for planned in plan if planned.state in OPEN}
+
+
+def given_or_next(plan: Sequence[PlannedVisit], visits: Iterable[Visit]) -> set[str]:
+    """The same with the one that comes next: it may be given a day early. What follows it is not told."""
+    ratings = {visit.id for visit in visits if rated(visit)}
+    coming = next((planned.visit for planned in plan if planned.visit in ratings and planned.state == "planned"), None)
+    return open_ratings(plan) | ({coming} if coming else set())
 
 
 def sign(course: str, visit: str, by: Actor) -> str:

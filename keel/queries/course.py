@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,7 +18,7 @@ from keel.domain.protocol import Endpoint, Protocol, Visit
 from keel.domain.schedule import Move, PlannedVisit, moves
 from keel.domain.visit import ENDED_BECAUSE, MISSED_BECAUSE, arm_of, happened, schedule
 from keel.library import shelf
-from keel.queries import account, blinding, definitions
+from keel.queries import account, blinding, definitions, forms
 from keel.queries.door import course_row, query
 from keel.records import journal, vault
 from keel.records.models import (
@@ -99,8 +100,10 @@ def _strip(row: CourseRow, state: Course, protocol: Protocol, today: date, by: A
     standing, label = row.verdict or "unknown", VERDICTS[row.verdict]
     if row.ended:
         standing, label = ("done" if row.ended == "completed" else "withdrawn"), ENDS[row.ended]
-    elif row.verdict and not row.verdict_signed:
-        label = f"{label}, not signed"
+    elif blinding.blind(by):
+        standing = ""
+    else:
+        label = f"Eligibility: {label.lower()}" + (", not signed" if row.verdict and not row.verdict_signed else "")
     name = known.name if known else (vault.GONE if row.erased and access.may(by, "see_identity") else "")
     return Strip(
         id=row.id,
@@ -259,7 +262,9 @@ def next_step(seen: Seen) -> str:
         (p for p in schedule(s, seen.protocol, seen.today) if p.state in ("overdue", "due", "in_window", "planned")),
         None,
     )
-    return f"Next: {coming.label}." if coming else "Every visit is settled: complete the course."
+    day = coming and (coming.due_on or coming.earliest_on)
+    when = f", due {day:%-d %B %Y}" if day else ""
+    return f"Next: {coming.label}{when}." if coming else "Every visit is settled: complete the course."
 
 
 def _lines(seen: Seen) -> tuple[VisitLine, ...]:
@@ -488,6 +493,8 @@ class Told:
     hash: str
     corrects: str
     corrected: bool
+    response: str = ""
+    parts: tuple[Told, ...] = ()
 
 
 @query("see_journal")
@@ -499,7 +506,18 @@ def journal_of(*, course: str, by: Actor, at: datetime) -> tuple[Strip, tuple[To
     open_ = vault.opener(seen.row.participant) if access.may(by, "see_preparation") else (lambda words: "")
     corrected = {e.payload["corrects"] for e in events if e.kind == "amended"}
     labels = {v.id: v.label for v in seen.protocol.visits}
-    return seen.strip, tuple(_told(e, names, open_, labels, e.id in corrected) for e in reversed(events))
+    told = [_told(e, names, open_, labels, e.id in corrected) for e in reversed(events)]
+    return seen.strip, tuple(_gathered(told))
+
+
+def _gathered(told: list[Told]) -> Iterator[Told]:
+    """Answers that follow one another in one questionnaire, on one day and by one person, as one line with its parts."""
+    for _, run in groupby(told, lambda one: (one.response, one.by, one.at.date()) if one.response else one.id):
+        parts = tuple(run)
+        if len(parts) == 1:
+            yield parts[0]
+        else:
+            yield replace(parts[0], what=f"{len(parts)} answers given", parts=parts)
 
 
 def _told(
@@ -522,6 +540,7 @@ def _told(
         hash=e.hash[:12],
         corrects=e.payload.get("corrects", "")[:8] if e.kind == "amended" else "",
         corrected=corrected,
+        response=e.payload["response"] if e.kind == "item_answered" else "",
     )
 
 
@@ -529,6 +548,8 @@ def sentence(e: Event, open_: Callable[[Any], str], labels: Mapping[str, str]) -
     """What an event says, in words that anyone in the clinic would use."""
     p = e.payload
     visit = labels.get(p.get("visit", ""), p.get("visit", ""))
+    instrument = forms.title(p["instrument"]) if p.get("instrument") else ""
+    document = definitions.document_title(p["document"]) if p.get("document") else ""
     words = open_(p.get("words")) if p.get("words") and e.kind != "journal_written" else ""
     if e.kind == "amended":
         done = "Taken back" if p["payload"].get("withdrawn") else "Corrected"
@@ -542,23 +563,24 @@ def sentence(e: Event, open_: Callable[[Any], str], labels: Mapping[str, str]) -
         "verdict_signed": f"Verdict signed: {VERDICTS.get(p.get('verdict', ''), '')}",
         "finding_overridden": f"Finding overridden: {p.get('rule', '')}",
         "screening_failed": f"Screening failed: {str(p.get('reason', '')).replace('-', ' ')}",
-        "consent_offered": f"Consent offered: {p.get('document', '')}, version {p.get('version', '')}",
-        "comprehension_answered": f"Comprehension {'passed' if p.get('passed') else 'not passed yet'}: {p.get('document', '')}",
-        "consent_signed": f"Consent signed: {p.get('document', '')}",
-        "consent_countersigned": f"Consent countersigned: {p.get('document', '')}",
-        "consent_withdrawn": f"Consent withdrawn: {p.get('document', '')}",
-        "enrolled": f"Enrolled on {p.get('on', '')}",
+        "consent_offered": f"Consent offered: {document}, version {p.get('version', '')}",
+        "comprehension_answered": f"Comprehension {'passed' if p.get('passed') else 'not passed yet'}: {document}",
+        "consent_signed": f"Consent signed: {document}",
+        "consent_countersigned": f"Consent countersigned: {document}",
+        "consent_withdrawn": f"Consent withdrawn: {document}",
+        "enrolled": f"Enrolled on {_day(p.get('on'))}",
         "allocated": f"Allocated: {p.get('arm', '')}",
-        "visit_held": f"{visit} held on {p.get('on', '')}" + (f", {p['minutes']} minutes" if p.get("minutes") else ""),
+        "visit_held": f"{visit} held on {_day(p.get('on'))}"
+        + (f", {p['minutes']} minutes" if p.get("minutes") else ""),
         "visit_missed": f"{visit} missed: {MISSED_BECAUSE.get(p.get('cause', ''), p.get('cause', ''))}",
         "visit_booked": f"{visit} booked for {str(p.get('starts_at', ''))[:16].replace('T', ' ')}",
         "deviation_noted": f"Deviation: {p.get('said', '')}",
-        "response_begun": f"{p.get('instrument', '')} begun",
+        "response_begun": f"{instrument} begun",
         "item_answered": f"Question {p.get('item', '')} answered",
         "response_completed": "Questionnaire completed",
-        "sheet_keyed": f"{p.get('instrument', '')} keyed from paper, the first of two entries",
-        "rated_again": f"{p.get('instrument', '')} rated by a second rater",
-        "response_entered": f"{p.get('instrument', '')} entered" + (" from paper" if p.get("paper") else ""),
+        "sheet_keyed": f"{instrument} keyed from paper, the first of two entries",
+        "rated_again": f"{instrument} rated by a second rater",
+        "response_entered": f"{instrument} entered" + (" from paper" if p.get("paper") else ""),
         "session_planned": f"Session opened for {visit}",
         "arrived": "Arrived",
         "supplement_agreed": f"Supplemental dose, asked sober: {'yes' if p.get('agreed') else 'no'}",
@@ -591,10 +613,15 @@ def sentence(e: Event, open_: Callable[[Any], str], labels: Mapping[str, str]) -
         "emergency_contacted": f"Called in an emergency: {CALLED.get(str(p.get('whom')), '')}",
         "prescriber_decided": f"Prescriber of {p.get('medicine', '')}: {DECISIONS.get(str(p.get('decision')), '')}",
         "events_asked_for": "Asked for anything new: " + ("there was something" if p.get("anything") else "nothing"),
-        "report_started": f"Reporting clock: {STARTS.get(str(p.get('name', '')), '')} on {p.get('on', '')}",
-        "report_sent": f"Report sent on {p.get('on', '')} ({p.get('name', '')})",
+        "report_started": f"Reporting clock: {STARTS.get(str(p.get('name', '')), '')} on {_day(p.get('on'))}",
+        "report_sent": f"Report sent on {_day(p.get('on'))} ({p.get('name', '')})",
     }.get(e.kind) or _WORD_KINDS.get(e.kind, e.kind.replace("_", " ").capitalize())
     return f"{told}: {words}" if words else told
+
+
+def _day(text: Any) -> str:
+    """A day of the record as it is said."""
+    return f"{date.fromisoformat(str(text)[:10]):%-d %B %Y}" if text else ""
 
 
 def _vitals(p: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from keel.domain.errors import Refused
 from keel.domain.instrument import Instrument
 from keel.domain.protocol import Protocol
 from keel.library import instrument_files, shelf
+from keel.library.document_files import document_entry
 from keel.records.models import DefinitionRow
 
 
@@ -89,3 +90,11 @@ def title(instrument_id: str) -> str:
         return instrument(instrument_id).title
     except Refused:
         return instrument_id
+
+
+def document_title(id: str) -> str:
+    """The title of a consent; its id where the shelf does not hold it."""
+    try:
+        return document_entry(id)[0].title
+    except Refused:
+        return id

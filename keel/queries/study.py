@@ -113,11 +113,12 @@ def _grid(visits: tuple[Visit, ...]) -> tuple[GridRow, ...]:
     rows.append(
         GridRow("Dose", False, tuple(Cell("●" if v.doses else "", "; ".join(map(str, v.doses))) for v in visits))
     )
-    rows.append(GridRow("In a group", False, tuple(Cell("●" if "group" in v.modes else "", "") for v in visits)))
-    for of in ("participant", "rater", "clinician", "facilitator"):
+    if any("group" in v.modes for v in visits):
+        rows.append(GridRow("In a group", False, tuple(Cell("●" if "group" in v.modes else "", "") for v in visits)))
+    for of in ("participant", "blinded_rater", "clinician", "facilitator"):
         instruments = list(dict.fromkeys(a.instrument for v in visits for a in v.asks if a.of == of))
         if instruments:
-            rows.append(GridRow(f"Asked of the {of}", True, ()))
+            rows.append(GridRow(f"Asked of the {of.replace('_', ' ')}", True, ()))
         for instrument in instruments:
             cells = tuple(
                 Cell("●" if any(a.instrument == instrument and a.of == of for a in v.asks) else "", v.label)

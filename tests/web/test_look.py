@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
-from keel.web.layout import charts, paper
+from keel.web.layout import charts
 from keel.web.layout.charts.canvas import MEASURES
 from tests.web import gallery
 
@@ -104,12 +104,6 @@ def test_scripts_need_nothing_that_a_strict_policy_forbids(script: Path) -> None
     assert not re.search(r"\beval\(|new Function|innerHTML|outerHTML|document\.write|\.style\b|javascript:", text)
     assert not re.search(r"https?://", text)
     assert len(text.encode()) < 25_000
-
-
-def test_paper_has_a_stylesheet_without_the_two_valued_colours() -> None:
-    sheet = paper.stylesheet()
-    assert "light-dark" not in sheet
-    assert "--ink: #1c2327" in sheet
 
 
 # ---- in a real browser ----------------------------------------------------------------------

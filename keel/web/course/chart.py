@@ -11,6 +11,7 @@ from keel.actions.course import look
 from keel.domain import access
 from keel.domain.events import Actor
 from keel.queries import course as courses
+from keel.queries import forms
 from keel.queries.course import PHASE_WORDS, Chart, Series, VisitLine
 from keel.web.course.tabs import tabs
 from keel.web.layout import charts
@@ -42,7 +43,7 @@ def show(request: HttpRequest, *, by: Actor, at: datetime, course: str) -> HttpR
             "may_end": access.may(by, "withdraw"),
             "phases": _phases(seen) if seen.phase else [],
             "journey": charts.journey(_journey(seen)) if seen.lines else None,
-            "scores": [(s.instrument, charts.scores(_scores(seen, s))) for s in seen.series],
+            "scores": [(forms.title(s.instrument), charts.scores(_scores(seen, s))) for s in seen.series],
         },
     )
 
@@ -113,9 +114,9 @@ def _ticks(visits: list[charts.Visit]) -> tuple[tuple[float, str], ...]:
 def _scores(seen: Chart, series: Series) -> charts.Scores:
     points = tuple(charts.Point(i, value) for i, (_, _, value) in enumerate(series.points))
     return charts.Scores(
-        title=f"{series.instrument}, {series.score}",
+        title=f"{forms.title(series.instrument)}, {series.score}",
         visits=tuple(label for _, label, _ in series.points),
-        lines=(charts.Line(series.instrument, _CONSTRUCT.get(series.instrument, "wellbeing"), points),),
+        lines=(charts.Line(forms.title(series.instrument), _CONSTRUCT.get(series.instrument, "wellbeing"), points),),
         low=series.low,
         high=series.high,
         thresholds=tuple(charts.Threshold(value, label) for value, label in series.thresholds),

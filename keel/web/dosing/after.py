@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
@@ -22,7 +24,9 @@ from keel.queries import dosing as days
 from keel.queries.dosing import Report
 from keel.web.layout import charts
 from keel.web.layout.page import page, status_of
-from keel.web.layout.paper import as_pdf, stylesheet
+from keel.web.layout.paper import as_pdf
+
+PAPER = Path(__file__).with_name("paper.css")
 
 _MEASURES = {
     "systolic_mmhg": "systolic",
@@ -61,11 +65,12 @@ def report(request: HttpRequest, *, by: Actor, at: datetime, session: str, cours
         "course": found.strip,
         "chart": chart,
         "as_of": at,
+        "simulated": settings.SIMULATED,
     }
     with timezone.override(found.board.zone):
         if wanted == "pdf":
             return _file(
-                as_pdf(render_to_string("dosing/report_paper.html", context), stylesheet()),
+                as_pdf(render_to_string("dosing/report_paper.html", context), PAPER.read_text(encoding="utf-8")),
                 "application/pdf",
                 f"{name}.pdf",
             )

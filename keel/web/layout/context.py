@@ -11,6 +11,7 @@ from django.urls import reverse
 from keel.domain import access
 from keel.domain.events import Actor
 from keel.queries import safety
+from keel.web.layout.page import actor
 
 # (what of domain/access.py, name of the page, words in the menu): one line here puts a page into the menu.
 Menu = tuple[tuple[str, str, str], ...]
@@ -35,11 +36,18 @@ POCKET: Menu = (
 
 def page(request: HttpRequest) -> dict[str, Any]:
     """`me`, `nav`, `simulated`, `home`, `sign_out` of layout/page.html."""
-    by = getattr(request, "actor", None)
-    known: dict[str, Any] = {"simulated": settings.SIMULATED, "worker": "", "theme": request.COOKIES.get("theme", "")}
+    by = actor(request)
+    chosen = request.COOKIES.get("keel_theme", "")
+    known: dict[str, Any] = {"simulated": settings.SIMULATED, "theme": chosen if chosen in ("light", "dim") else ""}
     known["large"] = request.COOKIES.get("keel_large") == "yes"
     if by is not None and by.role == "participant":
-        return {**known, "home": reverse("me"), "help_now": reverse("help_now"), "nav": _nav(request, by, POCKET)}
+        return {
+            **known,
+            "base": "layout/pocket.html",
+            "home": reverse("me"),
+            "help_now": reverse("help_now"),
+            "nav": _nav(request, by, POCKET),
+        }
     if by is None or by.role in ("none", "nobody"):
         return known
     acting = getattr(request, "acting", None)

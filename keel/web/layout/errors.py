@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 
 from keel.domain.errors import Reason
 from keel.web.layout.page import wants_json
@@ -30,11 +31,14 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    return _say(
-        request,
-        Reason("Something went wrong on our side", "nothing was written", "Try again; if it stays so, tell your site"),
-        500,
+    reason = Reason(
+        "Something went wrong on our side", "nothing was written", "Try again; if it stays so, tell your site"
     )
+    if wants_json(request):
+        return _say(request, reason, 500)
+    # Without the context of other pages: what failed may be the database that it would ask.
+    page = render_to_string("layout/refused.html", {"page_title": reason.what, "reasons": [reason]})
+    return HttpResponse(page, status=500)
 
 
 def _say(request: HttpRequest, reason: Reason, status: int) -> HttpResponse:

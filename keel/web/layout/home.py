@@ -1,4 +1,4 @@
-"""The first page: for staff, their caseload."""
+"""The first page: for staff, their caseload; for a blinded rater, the ratings that wait."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ from keel.web.layout.page import page
 
 @page("see_home")
 def home(request: HttpRequest, *, by: Actor, at: datetime) -> HttpResponse:
-    return redirect("caseload" if access.may(by, "see_caseload") else "study_index")
+    return redirect("ratings" if not access.may(by, "see_arm") else "caseload")

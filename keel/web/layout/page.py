@@ -59,6 +59,17 @@ def page(
     return dress
 
 
+def actor(request: HttpRequest) -> Actor | None:
+    """Who is asking, also on pages outside the table: those of signing in, and those that say what went wrong."""
+    if not hasattr(request, "actor"):
+        known = hasattr(request, "user") and hasattr(request, "session")
+        link = participant(request, now()) if known else None
+        # Who is both (in the demo) is the participant on the participant's own pages only.
+        own = link is not None and request.path.startswith("/me")
+        request.actor = link if own else (staff(request) or link) if known else None  # type: ignore[attr-defined]
+    return request.actor  # type: ignore[attr-defined, no-any-return]
+
+
 def staff(request: HttpRequest) -> Actor | None:
     """The signed-in member of staff in the role they chose (the first they hold until they choose)."""
     if not request.user.is_authenticated:

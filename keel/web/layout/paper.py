@@ -1,21 +1,10 @@
-"""Pages that become PDF without a browser, and the stylesheet as paper sees it."""
+"""Pages that become PDF without a browser. Each has a small sheet of its own (`paper.css` beside it)."""
 
 from __future__ import annotations
 
-import re
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from keel.domain.errors import refuse
-
-SHEET = Path(__file__).parents[1] / "static" / "keel" / "keel.css"
-
-
-@cache
-def stylesheet() -> str:
-    """keel.css with the light value of every colour: the PDF writer knows no `light-dark()`."""
-    return re.sub(r"light-dark\(\s*([^,()]+),\s*[^()]+\)", r"\1", SHEET.read_text(encoding="utf-8"))
 
 
 def as_pdf(page: str, style: str, **more: Any) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django import template
 
 from keel.domain.watch import DOES
+from keel.queries import definitions, forms
 
 register = template.Library()
 
@@ -42,3 +43,16 @@ def does(consequence: str) -> str:
 def unit(code: str) -> str:
     """A unit of dose as it is written."""
     return {"mg_per_70kg": "mg per 70 kg", "ug": "µg"}.get(code, code)
+
+
+@register.filter
+def instrument(what: str) -> str:
+    """What begins with the id of an instrument (`caps-5 at Baseline`), with the name that people use for it."""
+    name, at, visit = what.partition(" at ")
+    return f"{forms.title(name)}{at}{visit}"
+
+
+@register.filter
+def document(id: str) -> str:
+    """The title of a consent."""
+    return definitions.document_title(id)

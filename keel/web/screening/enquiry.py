@@ -70,7 +70,7 @@ def _groups(form: queries.EnquiryForm, given: Any, reasons: tuple[Reason, ...]) 
             "A telephone or an email is needed.",
             [
                 f("phone", "Telephone", kind="tel", autocomplete="off"),
-                f("email", "Email", kind="email", autocomplete="off"),
+                f("email", "E-mail", kind="email", autocomplete="off"),
                 f("language", "Language", value="en", short=True, required=True, hint="A code such as en or de."),
             ],
         ),
