@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import wraps
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
@@ -36,7 +36,7 @@ def page(
         @wraps(view)
         def answer(request: HttpRequest, **given: Any) -> HttpResponse:
             if request.method not in methods:
-                return HttpResponseNotAllowed(methods)
+                return _not_so(request, methods)
             at = now()
             by = participant(request, at) if open_to_links or open_to_all else None
             by = by or staff(request) or (access.NOBODY if open_to_all else None)
@@ -57,6 +57,14 @@ def page(
         return answer
 
     return dress
+
+
+def _not_so(request: HttpRequest, methods: tuple[str, ...]) -> HttpResponse:
+    """What takes only forms was opened as a page (a bookmark, a reload), or the other way round."""
+    reason = Reason("There is nothing to see here", "this address only takes what a page sends", "Go back to that page")
+    answer = render(request, "layout/refused.html", {"page_title": reason.what, "reasons": [reason]}, status=405)
+    answer.headers["Allow"] = ", ".join(methods)
+    return answer
 
 
 def actor(request: HttpRequest) -> Actor | None:
