@@ -145,6 +145,12 @@ def test_an_alert_survives_a_restart_and_climbs(house: House, browser: Any) -> N
     until(
         lambda: house.make("tests.journeys.scenes:standing", response=scene["response"])["items"] == wanted, seconds=40
     )
+    phone.goto("/me/course/")
+    phone.get_by_label("An intention").fill("To be less careful.")
+    phone.get_by_role("button", name="Keep this intention").dblclick()  # an impatient finger: it is kept once
+    phone.locator("#intention").get_by_text("To be less careful.").wait_for()
+    phone.reload()
+    assert phone.locator("#intention").get_by_text("To be less careful.").count() == 1
     phone.get_by_role("link", name="Help now").click()
     phone.get_by_role("button", name="Call my team").click()
     phone.get_by_text("Your team has been called").wait_for()

@@ -1,6 +1,6 @@
 /**
  * What every page needs from the browser: the clock of the room, the service worker that keeps
- * forms and board at hand without a network, and forgetting them when somebody signs out.
+ * forms and board at hand without a network, forgetting them when somebody signs out, and sending a form once.
  */
 
 /** Write the time of the device into every `<time data-clock>`, on the minute. */
@@ -41,6 +41,19 @@ function forgetOnSignOut() {
   }
 }
 
+/** A double click sends a form once: the same form is not sent again before its answer came, or ten seconds later. */
+function sendOnce() {
+  const sent = new WeakSet();
+  document.addEventListener("submit", (event) => {
+    const form = /** @type {HTMLFormElement} */ (event.target);
+    if (event.defaultPrevented || form.getAttribute("method") !== "post") return;
+    if (sent.has(form)) return event.preventDefault();
+    sent.add(form);
+    setTimeout(() => sent.delete(form), 10_000);
+  });
+}
+
 runClock();
 startWorker();
 forgetOnSignOut();
+sendOnce();
