@@ -130,9 +130,7 @@ def questionnaires(*, course: str, by: Actor, at: datetime) -> Questionnaires:
     )
 
 
-def _line(
-    course: str, state: Course, ask: Asked, row: ResponseRow | None, shelved: set[str], by: Actor
-) -> Line:
+def _line(course: str, state: Course, ask: Asked, row: ResponseRow | None, shelved: set[str], by: Actor) -> Line:
     there = ask.instrument in shelved
     definition = definitions.instrument(ask.instrument) if there else None
     done = row is not None and row.completed_at is not None
