@@ -14,6 +14,7 @@ import sys
 
 NAMES: dict[str, str] = {
     "outbox": "soak.outbox",
+    "cut": "soak.cut",
     "scoring": "soak.scoring",
     "faults": "soak.faults",
     "access": "soak.access",

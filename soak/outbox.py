@@ -157,15 +157,27 @@ class Storm:
         context = self.browser.new_context(
             base_url=self.house.url, viewport={"width": 1180, "height": 820}, storage_state=cookies
         )
+        tablet = self._arm(context)
+        self._open(tablet)
+        return tablet
+
+    def _arm(self, context: Any) -> Tablet:
+        """A tablet whose pages tell what they acknowledge."""
         context.set_default_timeout(30_000)
         tablet = Tablet(self.house, context, f"/session/{self.scene['session']}/")
-        context.expose_function("acknowledged", lambda id: tablet.kept.append(id))  # the list of this run
-        context.add_init_script(LISTEN)
+        self._listen(tablet)
+        return tablet
+
+    def _listen(self, tablet: Tablet) -> None:
+        tablet.context.expose_function("acknowledged", lambda id: tablet.kept.append(id))  # the list of this run
+        tablet.context.add_init_script(LISTEN)
+
+    def _open(self, tablet: Tablet) -> None:
+        """Open the board, and wait until the device holds it for when there is no network."""
         tablet.open()
         tablet.page.evaluate("navigator.serviceWorker.ready.then(() => undefined)")
         url = tablet.page.url
         _until(lambda: tablet.page.evaluate("url => caches.match(url).then(Boolean)", url))
-        return tablet
 
     def _step(self, step: str, tablet: Tablet, chance: random.Random) -> None:
         if step == "tap":
