@@ -207,3 +207,24 @@ def test_by_keyboard_alone(house: House, browser: Any) -> None:
     tablet.person(ada).get_by_role("button", name="Water", exact=True).focus()
     page.keyboard.press("Space")
     until(lambda: house.make(f"{SCENES}:standing", session=scene["session"])["moments"], page)
+    tablet.person(ada).get_by_role("button", name="Take back: Water").focus()
+    page.keyboard.press("Enter")  # a wrong tap is taken back
+    tablet.person(ada).locator("details > summary", has_text="Log of").focus()
+    page.keyboard.press("Enter")
+    tablet.person(ada).get_by_text("Taken back: Water").wait_for()
+
+    # With every drawer open the tab key comes to each action of the board, one after the other.
+    page.evaluate("document.querySelectorAll('main details').forEach(drawer => { drawer.open = true; })")
+    page.locator("body").press("Tab")
+    wanted = page.evaluate(ACTIONS)
+    for _ in range(4 * wanted):
+        page.keyboard.press("Tab")
+        if not page.evaluate(LEFT):
+            break
+    assert wanted > 40 and page.evaluate(LEFT) == []
+
+
+ACTIONS = """() => { const all = [...document.querySelectorAll('main :is(button, a[href], summary, select, textarea, input:not([type=hidden]))')]
+  .filter(node => node.checkVisibility()); globalThis.left = new Set(all.filter(node => node !== document.activeElement));
+  addEventListener('focusin', event => globalThis.left.delete(event.target)); return all.length; }"""
+LEFT = "() => [...globalThis.left].filter(node => node.isConnected).map(node => node.outerHTML.slice(0, 120))"
