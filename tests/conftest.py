@@ -1,8 +1,13 @@
 import pytest
+from hypothesis import settings
 
 from tests.clinic import clinic
 
 __all__ = ["clinic"]
+
+# How long an example takes is the machine's affair: nothing here is measured by the clock.
+settings.register_profile("keel", deadline=None)
+settings.load_profile("keel")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
