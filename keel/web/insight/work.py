@@ -54,7 +54,7 @@ def asked(key: Hashable, make: Callable[[], T], *, whole: bool = False) -> T | W
     with _lock:
         work = _works.get(key) or _begun(key, make)
     try:
-        return work.future.result(timeout=None if whole else WAIT_SECONDS)  # type: ignore[no-any-return]
+        return work.future.result(timeout=None if whole else WAIT_SECONDS)
     except BaseException:
         if not work.future.done():
             return work

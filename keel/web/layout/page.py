@@ -74,8 +74,8 @@ def actor(request: HttpRequest) -> Actor | None:
         link = participant(request, now()) if known else None
         # Who is both (in the demo) is the participant on the participant's own pages only.
         own = link is not None and request.path.startswith("/me")
-        request.actor = link if own else (staff(request) or link) if known else None  # type: ignore[attr-defined]
-    return request.actor  # type: ignore[attr-defined, no-any-return]
+        request.actor = link if own else (staff(request) or link) if known else None
+    return request.actor
 
 
 def staff(request: HttpRequest) -> Actor | None:
