@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from keel.domain import access
 from keel.domain.course import Course, Response, fold
@@ -28,13 +26,15 @@ from keel.domain.questionnaire import (
 from keel.domain.visit import arm_of, schedule
 from keel.library import shelf
 from keel.library.wording import Right, rights
-from keel.outcomes.psychometrics import Agreement, icc, weighted_kappa
 from keel.queries import account, blinding, definitions, forms
 from keel.queries.course import Seen, Strip, see
 from keel.queries.door import query
 from keel.queries.safety import Alert, of_course
 from keel.records import journal, vault
 from keel.records.models import CourseRow, ResponseRow
+
+if TYPE_CHECKING:
+    from keel.outcomes.psychometrics import Agreement
 
 RESPONDENTS = {
     "participant": "Participant",
@@ -551,6 +551,11 @@ def agreement(*, by: Actor, at: datetime) -> tuple[RaterAgreement, ...]:
 
 
 def _agreed(definition: Instrument, pairs: list[tuple[Response, Mapping[str, Any]]], at: datetime) -> RaterAgreement:
+    # Here and not above: the statistics take longer to load than all the rest of the server, and one page needs them.
+    import polars as pl
+
+    from keel.outcomes.psychometrics import icc, weighted_kappa
+
     name = next(step.name for step in definition.steps if step.show)
     totals = [(first.scores.get(name), second["scores"].get(name)) for first, second in pairs]
     frame = pl.DataFrame(totals, schema={"first": pl.Float64, "second": pl.Float64}, orient="row", strict=False)

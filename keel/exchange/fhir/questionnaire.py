@@ -313,7 +313,8 @@ def _resource(data: bytes, file: str) -> dict[str, Any]:
 
 
 def _panel(resource: Mapping[str, Any]) -> dict[str, str]:
-    for code in resource.get("code", []):
+    codes = resource.get("code")
+    for code in codes if isinstance(codes, list) else ():
         if isinstance(code, Mapping) and code.get("system") == LOINC and code.get("code"):
             return {"panel": str(code["code"])}
     return {}
@@ -494,5 +495,6 @@ def _ordinal(part: Mapping[str, Any]) -> Any:
     urls = (ORDINAL, CORE + "questionnaire-ordinalValue", CORE + "itemWeight")
     for extension in part.get("extension", []):
         if isinstance(extension, dict) and extension.get("url") in urls:
-            return extension.get("valueDecimal")
+            value = extension.get("valueDecimal")
+            return value if isinstance(value, (int, float)) and math.isfinite(value) else None
     return None
