@@ -59,11 +59,11 @@ class WarmHouse(House):
 
     def start(self, port: int = 0) -> None:
         if self.reader is None:
-            self.reader = subprocess.Popen(
-                [sys.executable, "-m", "soak.warm"], cwd=ROOT, env=self.env, text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=open(self.home / "server.log", "a"),  # noqa: SIM115 - the process holds it
-            )  # fmt: skip
+            with (self.home / "server.log").open("a") as log:
+                self.reader = subprocess.Popen(
+                    [sys.executable, "-m", "soak.warm"], cwd=ROOT, env=self.env, text=True,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                )  # fmt: skip
         assert self.reader.stdin and self.reader.stdout
         self.reader.stdin.write(f"{port}\n")
         self.reader.stdin.flush()
@@ -75,7 +75,7 @@ class WarmHouse(House):
                 raise RuntimeError(f"The house did not open: {(self.home / 'server.log').read_text()[-2000:]}")
             name, _, value = line.strip().partition(" ")
             said[name] = value
-        self.url, self.server = said["ready"], Forked(int(said["forked"]))  # type: ignore[assignment]
+        self.url, self.server = said["ready"], Forked(int(said["forked"]))
 
     def close(self) -> None:
         self.stop()

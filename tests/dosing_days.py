@@ -111,7 +111,7 @@ def _blocks(course: str, protocol: Protocol, visit: str, today: date) -> tuple[R
     return readiness(state_of(course), protocol, visit, today, shelf=shelf.ids("instruments"))
 
 
-def _hold_before(add, each, today: date, on: datetime) -> None:  # type: ignore[no-untyped-def]
+def _hold_before(add, each, today: date, on: datetime) -> None:
     held = today - timedelta(days=1 if each.kind == "baseline" else 3)
     said = {"visit": each.id, "on": held.isoformat(), "phase": each.phase, "mode": "individual", "minutes": 480}
     add("visit_held", said)

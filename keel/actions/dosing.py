@@ -14,7 +14,7 @@ from keel.domain.course import Course, DosingDay, fold
 from keel.domain.dose import TYPES, Amount, amount
 from keel.domain.dose_rules import Given, check_dose
 from keel.domain.errors import Reason, Refused, refuse
-from keel.domain.events import Actor, new_id
+from keel.domain.events import Actor, Event, new_id
 from keel.domain.session import MOMENTS, ROOM_ITEMS, WITHDRAWN, after
 from keel.domain.visit import arm_of, check_visit, readiness
 from keel.domain.vitals import PLAUSIBLE, check_vitals
@@ -763,12 +763,10 @@ def amend_entry(
     with on_course(course, by=by, what="amend", id=id, ended=True) as (writing, state):
         if writing.answer:
             return writing.recorded()
-        kind = state.kinds.get(entry, "")
-        first = journal.event(entry)
-        if first is None or kind not in ("vitals_recorded", "moment_noted"):
-            raise refuse("Nothing was amended", "the course has no such entry", "Reload the page", code="not-found")
+        what = "Nothing was amended"
+        kind, first = _entry_of_the_day(state, entry, what)
         if not reason.strip():
-            raise refuse("Nothing was amended", "no reason is given", "Say why the first entry was wrong")
+            raise refuse(what, "no reason is given", "Say why the first entry was wrong")
         if MomentRow.objects.filter(id=entry, kind=WITHDRAWN).exists():
             raise refuse("Nothing was amended", "the entry was taken back", "Enter it anew if it did happen")
         if values and kind != "vitals_recorded":
@@ -788,6 +786,14 @@ def amend_entry(
         return writing.recorded()
 
 
+def _entry_of_the_day(state: Course, entry: str, what: str) -> tuple[str, Event]:
+    """The kind and the event of vital signs or a moment of this course; refused, as `what`, where it is neither."""
+    kind, first = state.kinds.get(entry, ""), journal.event(entry)
+    if first is None or kind not in ("vitals_recorded", "moment_noted"):
+        raise refuse(what, "the course has no such entry", "Reload the page", code="not-found")
+    return kind, first
+
+
 @action("amend")
 def withdraw_entry(*, course: str, entry: str, reason: str, by: Actor, at: datetime, id: str | None = None) -> Recorded:
     """Take back vital signs or a moment of the day that did not happen: a wrong tap, a reading of somebody else.
@@ -797,12 +803,10 @@ def withdraw_entry(*, course: str, entry: str, reason: str, by: Actor, at: datet
     with on_course(course, by=by, what="amend", id=id, ended=True) as (writing, state):
         if writing.answer:
             return writing.recorded()
-        kind = state.kinds.get(entry, "")
-        first = journal.event(entry)
-        if first is None or kind not in ("vitals_recorded", "moment_noted"):
-            raise refuse("Nothing was taken back", "the course has no such entry", "Reload the page", code="not-found")
+        what = "Nothing was taken back"
+        kind, first = _entry_of_the_day(state, entry, what)
         if not reason.strip():
-            raise refuse("Nothing was taken back", "no reason is given", "Say why it did not happen")
+            raise refuse(what, "no reason is given", "Say why it did not happen")
         if MomentRow.objects.filter(id=entry, kind=WITHDRAWN).exists():
             raise refuse("Nothing was taken back", "the entry was taken back already", "Reload the page")
         said = {

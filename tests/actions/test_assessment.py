@@ -146,7 +146,7 @@ def test_an_answer_that_is_refused(
         given["occurred_at"] = clinic.at + timedelta(days=1)
     before = count(course)
     with pytest.raises(Refused, match=why):
-        assessment.answer(**given)  # type: ignore[arg-type]
+        assessment.answer(**given)
     assert count(course) == before and not AlertRow.objects.exists()
 
 
@@ -222,7 +222,7 @@ def test_a_completed_response_is_only_amended(clinic: Clinic, course: str, ada: 
 def enter(clinic: Clinic, course: str, **change: object) -> object:
     given = {"course": course, "visit": "baseline", "instrument": "phq-9", "items": NO_TROUBLE, **change}
     given.setdefault("by", clinic.staff["coordinator"])
-    return assessment.enter(at=clinic.at, **given)  # type: ignore[arg-type]
+    return assessment.enter(at=clinic.at, **given)
 
 
 def test_paper_is_entered_whole(clinic: Clinic, course: str) -> None:
@@ -356,7 +356,7 @@ def test_the_first_of_two_entries_raises_what_it_sets_off_at_once_and_the_second
 
 def test_a_second_rater_rates_without_seeing_the_first_and_agreement_is_computed(clinic: Clinic, course: str) -> None:
     rating = {"instrument": "grid-hamd-17", "respondent": "rater", "by": clinic.staff["rater"], "paper": False}
-    first = str(enter(clinic, course, **rating, items=GRID).payload["response"])  # type: ignore[attr-defined]
+    first = str(enter(clinic, course, **rating, items=GRID).payload["response"])
     other = Actor(new_id(), "rater", "north")
     again = {"course": course, "response": first, "at": clinic.at}
     with pytest.raises(Refused, match="you gave the first one yourself"):

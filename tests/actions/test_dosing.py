@@ -52,7 +52,7 @@ def mdma(clinic: Clinic) -> Day:
     return day
 
 
-def open_study(clinic: Clinic, protocol: str, document: str = "treatment-psilocybin"):  # type: ignore[no-untyped-def]
+def open_study(clinic: Clinic, protocol: str, document: str = "treatment-psilocybin"):
     study.open_study(
         study=protocol, title="Simulated study", protocol=protocol, sites=["north"], documents=[document],
         by=SYSTEM, at=clinic.at,
@@ -63,7 +63,7 @@ def open_study(clinic: Clinic, protocol: str, document: str = "treatment-psilocy
 def vitals(day: Day, course: str, systolic: int = 124, diastolic: int = 78, pulse: int = 70, **more: float) -> str:
     return dosing.record_vitals(
         course=course, visit=day.visit, systolic_mmhg=systolic, diastolic_mmhg=diastolic, heart_rate_bpm=pulse,
-        by=day.second, at=day.later(), **more,  # type: ignore[arg-type]
+        by=day.second, at=day.later(), **more,
     ).id  # fmt: skip
 
 

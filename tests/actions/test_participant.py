@@ -25,7 +25,7 @@ def ada(clinic: Clinic) -> Actor:
 
 
 def send(clinic: Clinic, ada: Actor, **more: object) -> participant.Sent:
-    return participant.send_link(course=ada.courses[0], by=clinic.staff["coordinator"], at=clinic.at, **more)  # type: ignore[arg-type]
+    return participant.send_link(course=ada.courses[0], by=clinic.staff["coordinator"], at=clinic.at, **more)
 
 
 def confirm(clinic: Clinic, secret: str, born_on: date = BORN_ON) -> Actor:

@@ -25,7 +25,7 @@ class Told:
         value = self.told.get(path.replace(".", "_"))
         if value is None or value is UNKNOWN:
             return Answer(UNKNOWN, missing=frozenset({path}))
-        return Answer(value, frozenset({path}))  # type: ignore[arg-type]
+        return Answer(value, frozenset({path}))
 
     def ask(self, question: str, args: tuple[Answer | str, ...], named: Mapping[str, Answer]) -> Answer:
         return Answer(question == "takes" and args == ("lithium",))
@@ -36,9 +36,7 @@ def value(text: str, **told: object) -> object:
 
 
 def answer(truth: object, name: str = "x") -> Answer:
-    return (
-        Answer(UNKNOWN, missing=frozenset({name})) if truth is UNKNOWN else Answer(truth, frozenset({name}))  # type: ignore[arg-type]
-    )
+    return Answer(UNKNOWN, missing=frozenset({name})) if truth is UNKNOWN else Answer(truth, frozenset({name}))
 
 
 @pytest.mark.parametrize(("a", "b"), list(product(TRUTHS, TRUTHS)))
@@ -47,9 +45,9 @@ def test_the_tables_are_kleenes(a: object, b: object) -> None:
     rank = {False: 0, UNKNOWN: 1, True: 2}
     back = {n: truth for truth, n in rank.items()}
     pair = (answer(a, "a"), answer(b, "b"))
-    assert kleene_and(pair).value is back[min(rank[a], rank[b])]  # type: ignore[index]
-    assert kleene_or(pair).value is back[max(rank[a], rank[b])]  # type: ignore[index]
-    assert kleene_not(answer(a)).value is back[2 - rank[a]]  # type: ignore[index]
+    assert kleene_and(pair).value is back[min(rank[a], rank[b])]
+    assert kleene_or(pair).value is back[max(rank[a], rank[b])]
+    assert kleene_not(answer(a)).value is back[2 - rank[a]]
 
 
 truth = st.sampled_from(TRUTHS)

@@ -40,7 +40,7 @@ def test_a_duty_without_a_number_is_owed_without_a_day() -> None:
 
 @given(st.dates(date(2020, 1, 1), date(2030, 1, 1)), st.integers(0, 2000), st.sampled_from([OREGON, TGA]))
 def test_periods_follow_each_other_without_a_gap(since: date, days: int, duty: object) -> None:
-    ends = ends_of(duty, since=since, until=since + timedelta(days=days))  # type: ignore[arg-type]
+    ends = ends_of(duty, since=since, until=since + timedelta(days=days))
     assert all((end + timedelta(days=1)).day == 1 for end in ends) and list(ends) == sorted(set(ends))
     assert all(after - before <= timedelta(days=184) for before, after in pairwise(ends))
 
@@ -58,6 +58,6 @@ def test_periods_follow_each_other_without_a_gap(since: date, days: int, duty: o
 def test_what_does_not_count_as_sent(change: dict[str, object], why: str) -> None:
     given_: dict[str, object] = {"last": date(2026, 3, 31), "on": date(2026, 4, 9), "proof": "OHA 12"}
     fixed = {"opened_on": OPENED, "today": date(2026, 4, 20)}
-    check_sent(OREGON, **given_, **fixed)  # type: ignore[arg-type]
+    check_sent(OREGON, **given_, **fixed)
     with pytest.raises(Refused, match=why):
-        check_sent(OREGON, **{**given_, **change}, **fixed)  # type: ignore[arg-type]
+        check_sent(OREGON, **{**given_, **change}, **fixed)

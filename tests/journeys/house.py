@@ -58,14 +58,15 @@ class House:
 
     def start(self, port: int = 0) -> None:
         """Start the server and wait until it says that it is ready."""
-        self.server = subprocess.Popen(
-            [sys.executable, "-m", "keel", "serve", "--port", str(port)],
-            cwd=ROOT,
-            env=self.env,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=open(self.home / "server.log", "a"),  # noqa: SIM115 - the process holds it
-        )
+        with (self.home / "server.log").open("a") as log:
+            self.server = subprocess.Popen(
+                [sys.executable, "-m", "keel", "serve", "--port", str(port)],
+                cwd=ROOT,
+                env=self.env,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
         ready = threading.Event()
         threading.Thread(target=self._listen, args=(self.server, ready), daemon=True).start()
         if not ready.wait(READY_WITHIN_SECONDS) or not self.url:

@@ -215,7 +215,7 @@ def test_mediation_that_cannot_be_is_refused() -> None:
 @pytest.mark.parametrize("case", R["proportions"], ids=lambda c: f"{c['x']}of{c['n']}")
 def test_intervals_of_shares_agree_with_r(case: dict[str, int | list[float]]) -> None:
     for kind in ("wilson", "exact"):
-        ours = proportions.share(case["x"], case["n"], interval=kind)  # type: ignore[arg-type]
+        ours = proportions.share(case["x"], case["n"], interval=kind)
         assert [ours.ci_low, ours.ci_high] == pytest.approx(case[kind], abs=1e-9)
 
 

@@ -145,7 +145,7 @@ def test_unknown_names_are_refused() -> None:
         ({"visit": "V9"}, "V9"),
     ):
         with pytest.raises(Refused, match=says):
-            mi.tipping(trial, parameters, [0], **({"arm": "A1", "reference": "A0"} | change))  # type: ignore[arg-type]
+            mi.tipping(trial, parameters, [0], **({"arm": "A1", "reference": "A0"} | change))
 
 
 def test_an_estimand_has_five_attributes_and_fitting_imputations() -> None:

@@ -24,7 +24,7 @@ COHORT = [c if g == 1 else None for c, g in zip(DATA["cohort"].to_list(), GRP, s
 
 def fitted(y: FloatArray | None = None, **options: object) -> Nested:
     outcome = DATA["chg"].to_numpy() if y is None else y
-    return fit_nested(outcome, MATRIX, LABELS, {"cohort": COHORT}, **options)  # type: ignore[arg-type]
+    return fit_nested(outcome, MATRIX, LABELS, {"cohort": COHORT}, **options)
 
 
 def test_one_residual_variance_agrees_with_lme4_and_lmertest() -> None:

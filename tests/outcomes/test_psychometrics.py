@@ -38,7 +38,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("form", PUBLISHED)
 def test_the_intraclass_correlations_are_those_published(form: str) -> None:
-    found = icc(SHROUT_FLEISS, SHROUT_FLEISS.columns, form=form)  # type: ignore[arg-type]
+    found = icc(SHROUT_FLEISS, SHROUT_FLEISS.columns, form=form)
     assert (found.estimate, found.ci_low, found.ci_high) == pytest.approx(PUBLISHED[form], abs=0.0051)
     assert found.n == 6
 
@@ -64,7 +64,7 @@ def test_kappa_is_that_of_statsmodels(weights: str, theirs: str | None) -> None:
     for a, b in zip(first, second, strict=True):
         table[a, b] += 1
     wanted = cohens_kappa(table, wt=theirs)
-    found = weighted_kappa(first, second, codes=range(5), weights=weights)  # type: ignore[arg-type]
+    found = weighted_kappa(first, second, codes=range(5), weights=weights)
     assert found.estimate == pytest.approx(wanted.kappa)
     assert found.ci_low == pytest.approx(wanted.kappa_low)
     assert found.ci_high == pytest.approx(min(wanted.kappa_upp, 1))

@@ -80,7 +80,7 @@ def test_people_leave_and_do_not_come_back() -> None:
 def test_a_scenario_that_contradicts_itself_is_refused(change: dict[str, object], says: str) -> None:
     plan = Scenario((20, 20), ((0.0, 0.0), (0.0, 0.0)), ((1.0, 0.5), (0.5, 1.0)))
     with pytest.raises(Refused, match=says):
-        simulate(dataclasses.replace(plan, **change), 2, seed=1)  # type: ignore[arg-type]
+        simulate(dataclasses.replace(plan, **change), 2, seed=1)
 
 
 def test_no_verdict_without_a_fitted_trial() -> None:
