@@ -76,8 +76,11 @@ def _json(name: str) -> Any:
     except UnicodeEncodeError:
         why = "a name or a word in it holds half a character"
         raise refuse("The facts were not read", why, "Write that word anew", where=name) from None
-    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
+    except json.JSONDecodeError as error:
         raise refuse("The facts were not read", f"it is not JSON: {error}", "Mend that line", where=name) from None
+    except (ValueError, RecursionError):
+        why = "a number in it is thousands of digits long, or it is nested too deeply"
+        raise refuse("The facts were not read", why, "Give facts by name", where=name) from None
     return value
 
 

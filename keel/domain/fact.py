@@ -95,11 +95,12 @@ def read_facts(raw: object, catalogue: Mapping[str, FactKind], *, on: date, guar
     absent: dict[str, str] = {}
     notes: list[Reason] = []
     told: dict[str, Any] = {}
-    for name, given, day, source in _leaves(raw, catalogue, notes):
+    for name, given, day, source, beside in _leaves(raw, catalogue, notes):
         if given is None:
             continue
         kind = catalogue[name]
         try:
+            _check_beside(kind, beside)
             if (first := told.setdefault(name, given)) is not given and first != given:
                 raise _NotAFact(f"it is told twice, as {_short(first)} and as {_short(given)}")
             fact_on = read_day(day)
@@ -137,26 +138,38 @@ class _NotAFact(Exception):
 
 def _leaves(
     raw: Mapping[Any, Any], catalogue: Mapping[str, FactKind], notes: list[Reason]
-) -> Iterable[tuple[str, Any, Any, str | None]]:
-    """Every named leaf (name, value, on, source); a wrapper around a whole group hands its day down."""
-    stack: list[tuple[str, Any, Any, str | None]] = [(str(k), v, None, None) for k, v in reversed(list(raw.items()))]
+) -> Iterable[tuple[str, Any, Any, str | None, Mapping[Any, Any]]]:
+    """Every named leaf (name, value, on, source, what else was said of it); a wrapped group hands all that down."""
+    stack: list[tuple[str, Any, Any, str | None, Mapping[Any, Any]]] = [
+        (str(k), v, None, None, {}) for k, v in reversed(list(raw.items()))
+    ]
     while stack:
-        name, given, day, source = stack.pop()
+        name, given, day, source, beside = stack.pop()
         if isinstance(given, Mapping) and "value" in given:
             day, source = given.get("on", day), _text(given.get("source")) or source
+            beside = {**beside, **{k: v for k, v in given.items() if k not in ("value", "on", "source")}}
             given = given["value"]
         if name in catalogue:
-            yield name, given, day, source
+            yield name, given, day, source, beside
         elif any(known.startswith(f"{name}.") for known in catalogue):
             if isinstance(given, Mapping):
-                stack.extend((f"{name}.{k}", v, day, source) for k, v in reversed(list(given.items())))
+                stack.extend((f"{name}.{k}", v, day, source, beside) for k, v in reversed(list(given.items())))
             elif given is not None:
                 notes.append(
                     Reason("A group of facts was set aside", "it is not an object", "Give it by name", name, "bad-fact")
                 )
         elif given is not None:
             why = "no fact of that name is in the catalogue"
-            notes.append(Reason("A fact was not used", why, "", name or "(no name)", "unknown-fact"))
+            notes.append(Reason("A fact was not used", why, "", name[:80] or "(no name)", "unknown-fact"))
+
+
+def _check_beside(kind: FactKind, beside: Mapping[Any, Any]) -> None:
+    """What stands beside a value may turn it into another one (pounds, Bazett): only its own unit may stand there."""
+    for name, said in beside.items():
+        if said is None or (name == "unit" and kind.unit and said == kind.unit):
+            continue
+        takes = f"it is taken in {kind.unit}" if name == "unit" and kind.unit else "only value, on and source are read"
+        raise _NotAFact(f"beside it stands {str(name)[:40]} {_short(said)}, and {takes}")
 
 
 def _text(value: object) -> str | None:
@@ -242,6 +255,7 @@ def _read_readings(kind: FactKind, given: Any) -> tuple[Reading, ...]:
             raise _NotAFact(f"{_short(one)} is not a reading")
         if any(one.get(name) is None for name in kind.fields):
             raise _NotAFact(f"a reading lacks {' or '.join(kind.fields)}")
+        _check_beside(kind, {"unit": one.get("unit")})
         figures = {name: float(_number(one[name], *bounds, kind.unit)) for name, bounds in kind.fields.items()}
         if figures.get("diastolic_mmhg", 0) >= figures.get("systolic_mmhg", 1):
             raise _NotAFact("a diastolic figure is not below its systolic one")

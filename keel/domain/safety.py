@@ -489,7 +489,7 @@ def _judge_diagnoses(rules: RuleSet, world: _World) -> Iterable[Finding]:
     fact, kind = world.facts.known.get("diagnoses"), rules.catalogue.get("diagnoses")
     if fact is None or kind is None or not isinstance(fact.value, tuple):
         return
-    for name in dict.fromkeys(one for one in fact.value if isinstance(one, str) and one not in kind.choices):
+    for name in dict.fromkeys(one[:80] for one in fact.value if isinstance(one, str) and one not in kind.choices):
         missing = Missing(f"diagnoses.{name}", f"no rule knows a diagnosis called {name!r}", kind.supplied_by)
         because = f"{name.replace('_', ' ')}: no rule here knows this diagnosis, and what is not known is not harmless."
         used = (replace(fact, value=(name,)),)
@@ -539,11 +539,15 @@ def _judge_medicines(rules: RuleSet, world: _World, guard: str) -> list[Finding]
     return [f for one in world.medicines for f in _judge_medicine(rules, one, world, guard)]
 
 
+def _clipped(name: str) -> str:
+    return name if len(name) <= 80 else f"{name[:80]}…"
+
+
 def _judge_medicine(rules: RuleSet, one: MedicineFact, world: _World, guard: str) -> Iterable[Finding]:
     used = (replace(world.facts.known["medications"], value=(one.medication,)),)
-    name = one.medication.name
+    name = _clipped(one.medication.name)
     if not one.recognised.is_known:
-        unread = one.recognised.unread or name
+        unread = _clipped(one.recognised.unread or name)
         missing = Missing(f"medications.{name}", f"nobody here knows {unread!r}", ("pharmacist", "prescriber"))
         because = f"{name}: {unread!r} is not a name on the shelf, and an unknown medicine is not a harmless one."
         yield Finding("medication-unknown-name", Level.UNKNOWN, because, rules.reviews, used=used, missing=(missing,))

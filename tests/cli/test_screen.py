@@ -189,3 +189,50 @@ def test_the_manual_is_printed_from_the_rules(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == kept.read_text(encoding="utf-8"), (
         "the rules have changed: ./dev keel safety manual > docs/manual/safety.md"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("weight_kg", {"value": 70, "on": "2026-03-09", "unit": "lb"}),
+        ("qtcf_ms", {"value": 440, "on": "2026-03-09", "formula": "Bazett"}),
+        ("blood_pressure", [{"systolic_mmhg": 60, "diastolic_mmhg": 40, "on": "2026-03-09", "unit": "kPa"}]),
+        ("medications", {"value": [], "on": "2026-03-09", "except": "lithium"}),
+    ],
+)
+def test_a_word_beside_a_value_that_may_change_it_sets_it_aside(keel: Any, facts: Any, name: str, told: Any) -> None:
+    status, answer, err = keel("screen", "mapp1", facts({name: told}), "--on", "2026-03-10")
+    assert status == 0
+    assert answer["verdict"] == "unknown"
+    assert f"{name}: " in err
+    assert "beside it stands" in err
+    assert not any(name in finding["used"] for finding in answer["findings"])
+
+
+def test_a_value_in_its_own_unit_is_taken(keel: Any, facts: Any) -> None:
+    told = {"weight_kg": {"value": 70, "on": "2026-03-09", "unit": "kg"}}
+    _, answer, err = keel("screen", "mapp1", facts(told), "--on", "2026-03-10")
+    assert not err
+    assert by_rule(answer)["weight"]["finding"] == "clear"
+
+
+@pytest.mark.parametrize("protocol", ["agrawal-2024", "carhart-harris-2021", "mm120-phase-2b"])
+@pytest.mark.parametrize(("qtcf_ms", "finding"), [(450, "clear"), (451, "unknown")])
+def test_where_no_qtc_limit_was_read_the_medical_lead_decides_above_450(
+    keel: Any, facts: Any, protocol: str, qtcf_ms: int, finding: str
+) -> None:
+    _, answer, _ = keel("screen", protocol, facts({"qtcf_ms": qtcf_ms}), "--on", "2026-03-10")
+    assert by_rule(answer)["qtc-borderline"]["finding"] == finding
+
+
+@pytest.mark.parametrize("protocol", ["mapp1", "mm120-phase-2b"])
+def test_where_the_matrix_has_no_word_the_prescriber_is_asked(keel: Any, facts: Any, protocol: str) -> None:
+    _, answer, _ = keel("screen", protocol, facts({"medications": [{"name": "diclofenac"}]}), "--on", "2026-03-10")
+    assert by_rule(answer)["medication-not-in-matrix"]["finding"] == "unknown"
+
+
+def test_psilocin_is_named_as_itself_and_an_endless_name_is_shown_short(keel: Any, facts: Any) -> None:
+    told = {"medications": [{"name": "psilocin"}, {"name": "x" * 9999}]}
+    _, answer, _ = keel("screen", "davis-2021", facts(told), "--on", "2026-03-10")
+    assert "(psilocin)" in by_rule(answer)["medication-not-in-matrix"]["because"]
+    assert len(by_rule(answer)["medication-unknown-name"]["because"]) < 300
