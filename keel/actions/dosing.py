@@ -820,6 +820,97 @@ def withdraw_entry(*, course: str, entry: str, reason: str, by: Actor, at: datet
         return writing.recorded()
 
 
+@action("amend")
+def amend_room_entry(
+    *, session: str, entry: str, reason: str, by: Actor, at: datetime, occurred_at: datetime, id: str | None = None
+) -> Recorded:
+    """Correct the time of what the room shares: light, noise, music, or who came in or left.
+
+    The first entry stays in the record with the reason. Refused where somebody would leave before they came in.
+    """
+    with journal.writing(f"session:{session}") as writing:
+        if writing.answered(id):
+            return writing.recorded()
+        what, when = "Nothing was amended", moment(occurred_at, at)
+        first = _entry_of_the_room(session, entry, reason, by, what)
+        if stay := _stay_of(first, what):
+            came, left = (when, stay.left_at) if first.kind == "came_in" else (stay.came_at, when)
+            _check_stay(stay, came, left, what)
+        said = _correction(first, {**first.payload, "amended": True}, reason, when)
+        writing.append("amended", said, by=by, at=at, id=id)
+        return writing.recorded()
+
+
+@action("amend")
+def withdraw_room_entry(
+    *, session: str, entry: str, reason: str, by: Actor, at: datetime, id: str | None = None
+) -> Recorded:
+    """Take back what the room shares and what did not happen. Whoever did not come in did not leave either;
+    whoever did not leave is still there. The first entry stays in the record with the reason.
+    """
+    with journal.writing(f"session:{session}") as writing:
+        if writing.answered(id):
+            return writing.recorded()
+        what = "Nothing was taken back"
+        first = _entry_of_the_room(session, entry, reason, by, what)
+        stay, when = _stay_of(first, what), first.occurred_at
+        if stay is None:
+            when = _stands_at(entry, first.kind)
+        elif first.kind == "went_out":
+            _check_stay(stay, stay.came_at, None, what)
+            when = stay.left_at or when
+        else:
+            when = stay.came_at
+        said = _correction(first, {**first.payload, "amended": True, "withdrawn": True}, reason, when)
+        writing.append("amended", said, by=by, at=at, id=id)
+        return writing.recorded()
+
+
+def _entry_of_the_room(session: str, entry: str, reason: str, by: Actor, what: str) -> Event:
+    """The first event of an entry that the room shares; refused, as `what`, where there is none or it was taken back."""
+    _session(session, by, "amend")
+    first = journal.event(entry)
+    of_the_room = first is not None and first.stream == f"session:{session}"
+    if first is None or not of_the_room or first.kind not in ("moment_noted", "came_in", "went_out"):
+        raise refuse(what, "the room has no such entry", "Reload the page", code="not-found")
+    if not reason.strip():
+        raise refuse(what, "no reason is given", "Say why the first entry was wrong")
+    if MomentRow.objects.filter(id=entry, kind=WITHDRAWN).exists():
+        raise refuse(what, "the entry was taken back already", "Enter it anew if it did happen")
+    return first
+
+
+def _correction(first: Event, payload: Mapping[str, Any], reason: str, when: datetime) -> dict[str, Any]:
+    """The room's entries hold no words about a person, and neither does the reason: it is not sealed."""
+    return {
+        "corrects": first.id,
+        "kind": first.kind,
+        "payload": payload,
+        "reason": reason.strip()[:200],
+        "occurred_at": when.isoformat(),
+    }
+
+
+def _stay_of(first: Event, what: str) -> PresenceRow | None:
+    """The stay that a coming in began or a leaving ended; None for what is neither."""
+    if first.kind == "moment_noted":
+        return None
+    sought = {"id": first.id} if first.kind == "came_in" else {"left_entry": first.id}
+    stay = PresenceRow.objects.filter(**sought).first()
+    if stay is None:
+        raise refuse(what, "the stay that it ended was taken back", "Reload the page")
+    return stay
+
+
+def _check_stay(stay: PresenceRow, came_at: datetime, left_at: datetime | None, what: str) -> None:
+    if left_at is not None and left_at < came_at:
+        raise refuse(what, "the leaving would lie before the coming in", "Correct the other time first")
+    for other in PresenceRow.objects.filter(session=stay.session, staff=stay.staff).exclude(id=stay.id):
+        if (left_at is None or other.came_at < left_at) and (other.left_at is None or came_at < other.left_at):
+            why = "the same person would be in the room twice at the same time"
+            raise refuse(what, why, "Correct or take back the other stay first")
+
+
 def _stands_at(entry: str, kind: str) -> datetime:
     rows = VitalsRow.objects if kind == "vitals_recorded" else MomentRow.objects
     stands: datetime = rows.get(id=entry).at

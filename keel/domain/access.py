@@ -213,7 +213,7 @@ def check_role(by: Actor, what: str) -> None:
     if by.role not in row.roles:
         allowed = ", ".join(ROLES.get(role, role).lower() for role in sorted(row.roles - {"system"})) or "nobody"
         raise refuse(
-            f"{_said(what)} was refused",
+            _refused(what),
             f"the role {ROLES.get(by.role, by.role).lower()} may not",
             f"Ask one who may: {allowed}",
             code="forbidden",
@@ -242,10 +242,10 @@ def may(by: Actor, what: str) -> bool:
 
 
 def not_here(what: str) -> Refused:
-    return refuse(
-        f"{_said(what)} was refused", "there is no such course at your site", "Check the address", code="not-found"
-    )
+    return refuse(_refused(what), "there is no such course at your site", "Check the address", code="not-found")
 
 
-def _said(what: str) -> str:
-    return what.replace("_", " ").capitalize()
+def _refused(what: str) -> str:
+    """What was refused in words: `Release was refused`; for what is only looked at, `Session was not shown`."""
+    seen = what.removeprefix("see_")
+    return f"{seen.replace('_', ' ').capitalize()} was {'refused' if seen == what else 'not shown'}"

@@ -299,6 +299,7 @@ class Person:
     steps: tuple[str, ...]
     arrived_at: datetime | None
     dosed_at: datetime | None
+    left_at: datetime | None
     stopped_because: str
     plan: DosePlan | None
     unit: str
@@ -393,6 +394,11 @@ class Board:
     place: str
 
     @property
+    def last_shared(self) -> Line | None:
+        """The newest line of the log that is about light, noise or music and stands."""
+        return next((line for line in reversed(self.log) if line.kind in ("music", "room")), None)
+
+    @property
     def streams(self) -> list[str]:
         """The journal streams that this board follows."""
         return [f"session:{self.id}", *(f"course:{p.course}" for p in self.people)]
@@ -440,7 +446,7 @@ def board(*, session: str, by: Actor, at: datetime, only: str = "") -> Board:
         short=short,
         needed=sum(w.needed(len(left)) for w in wanted if w.where == "in_room") if left else 0,
         nexts=_nexts(people, at),
-        log=tuple(_line(m, read, str) for m in read.moments if not m.course),
+        log=_room_log(read),
         medicines=tuple(formulary().values()),
         music=_music(protocol, days, at),
         place=str(place),
@@ -513,6 +519,7 @@ class _Read:
         self.identities = vault.identities([c.participant for c in courses]) if named else {}
         staff = {p.staff for p in self.presences} | {m.by for m in self.moments} | {d.confirmed_by for d in days}
         staff |= {(d.prepared or {}).get("by", "") for d in days}
+        staff |= {m.detail.get("staff", "") for m in self.moments}
         for rows in (self.vitals, self.doses):
             staff |= {row.by for found in rows.values() for row in found}
         staff |= {row.signed_by for found in self.signed.values() for row in found}
@@ -566,6 +573,7 @@ def _person(day: DayRow, row: CourseRow, read: _Read, by: Actor, at: datetime) -
         steps=tuple(STATES[day.state]),
         arrived_at=day.arrived_at,
         dosed_at=day.dosed_at,
+        left_at=_left_at(day),
         stopped_because=open_(day.stopped_because) if day.stopped_because else "",
         plan=plan,
         unit=plan.unit or "" if plan else "",
@@ -592,6 +600,11 @@ def _person(day: DayRow, row: CourseRow, read: _Read, by: Actor, at: datetime) -
         earliest_at=earliest[0] if earliest else None,
         log=_log(row.id, day, doses, read, open_),
     )  # fmt: skip
+
+
+def _left_at(day: DayRow) -> datetime | None:
+    """When the person left, released or transferred."""
+    return day.released_at or (day.stopped_at if day.state == "transferred" else None)
 
 
 def _speaks(crossing: Crossing, day: DayRow, visit: Visit) -> bool:
@@ -723,12 +736,31 @@ def _log(course: str, day: DayRow, doses: Sequence[DoseRow], read: _Read, open_:
     return tuple(sorted(lines, key=lambda line: (line.at, line.id)))
 
 
+_WAS = {"came_in": "came in", "went_out": "left"}
+
+
+def _room_log(read: _Read) -> tuple[Line, ...]:
+    """What the room shares, and who came and left. Whom they watch is left out: it would name people."""
+    lines = [_line(m, read, str) for m in read.moments if not m.course]
+    for p in read.presences:
+        name = read.name(p.staff)
+        lines.append(Line(p.id, p.came_at, "came_in", f"{name} {_WAS['came_in']}", "", "", p.amended, True))
+        if p.left_at:
+            lines.append(
+                Line(p.left_entry, p.left_at, "went_out", f"{name} {_WAS['went_out']}", "", "", p.amended, True)
+            )
+    return tuple(sorted(lines, key=lambda line: (line.at, line.id)))
+
+
 def _line(row: MomentRow, read: _Read, open_: Any) -> Line:
     what = MOMENTS.get(row.kind, row.kind.replace("_", " ").capitalize())
     detail = row.detail or {}
     if row.kind == WITHDRAWN:
         was = str(detail.get("was", ""))
-        what = f"Taken back: {MOMENTS.get(was, 'Vital signs')}"
+        if was in _WAS:
+            was = f"{read.name(detail['staff'])} {_WAS[was]}"
+        about = ", ".join(str(detail[name]) for name in ("step", "piece", "said") if detail.get(name))
+        what = ": ".join(filter(None, ("Taken back", MOMENTS.get(was, was if " " in was else "Vital signs"), about)))
     elif row.kind in ("rescue_ordered", "rescue_given"):
         what = f"{detail['name']} {detail['dose']} {'ordered' if row.kind == 'rescue_ordered' else 'given'}"
     elif row.kind == "music":
@@ -824,7 +856,7 @@ def report(*, session: str, course: str, by: Actor, at: datetime) -> Report:
     person = shown.person(course)
     seen = see(course, by=by, what="see_session", at=at)
     day = DayRow.objects.get(id=f"{course}/{person.visit}")
-    ended = day.released_at or (day.stopped_at if day.state == "transferred" else None)
+    ended = _left_at(day)
     return Report(
         board=shown,
         person=person,

@@ -463,6 +463,60 @@ def test_who_watches_somebody_else_does_not_count(clinic: Clinic) -> None:
     assert [breaks(course) for course in day.courses] == [0, 1, 1]
 
 
+def test_what_the_room_shares_is_corrected_and_taken_back(davis: Day) -> None:
+    (course,) = davis.courses
+    given = dose(davis, course)
+    session, by = davis.session, davis.first
+    music = dosing.note_room(session=session, kind="music", detail={"step": "Onset"}, by=by, at=davis.later()).id
+    noise = dosing.note_room(session=session, kind="room", detail={"said": "A drill"}, by=by, at=davis.later()).id
+    left = dosing.go_out(session=session, staff=davis.first.id, by=by, at=davis.later(10)).id
+    for member in days.board(session=session, by=by, at=davis.at).inside:
+        dosing.go_out(session=session, staff=member.id, by=by, at=davis.at)
+    came = dosing.come_in(session=session, staff=davis.first.id, by=by, at=davis.later(20)).id
+
+    def correct(entry: str, at: datetime, reason: str = "The clock was wrong") -> None:
+        dosing.amend_room_entry(
+            session=session, entry=entry, reason=reason, occurred_at=at, by=by, at=davis.later(0.1)
+        )  # fmt: skip
+
+    def take_back(entry: str, reason: str = "A wrong tap") -> None:
+        dosing.withdraw_room_entry(session=session, entry=entry, reason=reason, by=by, at=davis.later(0.1))
+
+    def gaps() -> list[float]:
+        found = days.report(session=session, course=course, by=by, at=davis.later(0.1))
+        return [round(gap.minutes) for gap in found.watched.gaps]
+
+    def log() -> dict[str, tuple[str, bool]]:
+        shown = days.board(session=session, by=by, at=davis.at)
+        return {line.id: (line.what, line.amended) for line in shown.log}
+
+    assert gaps() == [20]
+    correct(music, given)
+    correct(came, davis.at - timedelta(minutes=15))
+    assert MomentRow.objects.get(id=music).at == given
+    assert gaps() == [5]
+    take_back(noise)
+    assert log()[noise] == ("Taken back: Room: A drill", True)
+    assert "The day" not in str(days.setting(session=session, by=by, at=davis.at).items)
+
+    for wrong in (
+        lambda: correct(left, davis.at),  # they had come in again by then
+        lambda: correct(left, given - timedelta(hours=9)),  # before they came
+        lambda: take_back(left),  # they would be in the room twice
+        lambda: correct(music, given, reason=" "),
+        lambda: take_back(new_id()),
+        lambda: take_back(noise),
+    ):
+        with pytest.raises(Refused):
+            wrong()
+    take_back(came)
+    take_back(left)  # nobody left: the first stay goes on
+    assert gaps() == []
+    assert log()[came][0] == f"Taken back: {log()[left][0].removeprefix('Taken back: ').removesuffix(' left')} came in"
+    assert journal.verify().first_broken is None
+    assert not rebuild(keep=False).different
+
+
 def test_a_room_is_described_once_for_all_its_sessions(davis: Day) -> None:
     def describe(**profile: str) -> None:
         dosing.describe_room(site="north", room="Garden room", profile=profile, by=davis.first, at=davis.later())

@@ -102,6 +102,23 @@ def test_what_did_not_happen_is_taken_back_and_stays_in_sight(day: Day) -> None:
     for kind in ("withdraw", "correct"):
         said = post(client, day, kind, course, status=409, entry=reading, reason="Again.", time="00:00:01")
         assert "taken back" in said
+
+
+def test_the_room_is_corrected_from_its_own_log(day: Day) -> None:
+    client, board = client_of(day.first), f"/session/{day.session}/"
+    post(client, day, "room", moment="music", step="Ascent")
+    entry = MomentRow.objects.get(session=day.session, kind="music")
+    assert 'name="kind" value="correct_room"' in client.get(board).content.decode()
+    at = (entry.at - timedelta(minutes=3)).astimezone(days.ZoneInfo("Europe/London"))
+    post(client, day, "correct_room", entry=entry.id, time=at.strftime("%H:%M:%S"), reason="Typed late.")
+    entry.refresh_from_db()
+    assert entry.amended and entry.at.replace(microsecond=0) == at.replace(microsecond=0)
+    assert "no time is given" in post(client, day, "correct_room", status=409, entry=entry.id, reason="Late.")
+    sent = {"id": new_id(), "kind": "withdraw_room", "course": "", "occurred_at": datetime.now(UTC).isoformat(),
+            "payload": {"entry": entry.id, "reason": "Taken back at once"}}  # fmt: skip
+    for _ in range(2):  # a tablet may send it twice
+        assert client.post(f"{board}entries/", sent, content_type="application/json").status_code == 200
+    assert "Taken back: Music changed: Ascent" in client.get(board).content.decode()
     assert not rebuild(keep=False).different
 
 
@@ -111,6 +128,7 @@ def test_a_long_log_is_shown_from_its_end_and_whole_when_asked(day: Day) -> None
         dosing.note_moment(course=course, visit=day.visit, kind="water", by=day.first, at=day.later(0.1 * minute))
     board = f"/session/{day.session}/"
     short, whole = (client.get(board + query).content.decode() for query in ("", f"?log={course}"))
+    short, whole = (page.split(f'id="log-{course}"')[1] for page in (short, whole))
     assert short.count("data-entry-id") == 20 and "All 36 entries" in short
     assert whole.count("data-entry-id") == 36 and "entries</a>" not in whole
 

@@ -49,6 +49,8 @@ class PresenceRow(ReadModel):
     watches = models.JSONField(default=list)
     came_at = models.DateTimeField()
     left_at = models.DateTimeField(null=True)
+    left_entry = word(36)  # the event that ended the stay, so that it can be corrected or taken back
+    amended = models.BooleanField(default=False)
     personal = frozenset({"watches"})
 
     class Meta:

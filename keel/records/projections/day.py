@@ -43,21 +43,42 @@ def closed(event: Event) -> None:
 @on("came_in")
 def came(event: Event) -> None:
     p = event.payload
-    PresenceRow.objects.create(
+    if p.get("withdrawn"):
+        PresenceRow.objects.filter(id=event.id).delete()
+        _taken_back(event)
+        return
+    PresenceRow.objects.update_or_create(
         id=event.id,
-        session=event.subject,
-        staff=p["staff"],
-        role=p["role"],
-        watches=p.get("watches") or [],
-        came_at=event.occurred_at,
+        defaults={
+            "session": event.subject,
+            "staff": p["staff"],
+            "role": p["role"],
+            "watches": p.get("watches") or [],
+            "came_at": event.occurred_at,
+            "amended": p.get("amended", False),
+        },
     )
 
 
 @on("went_out")
 def went(event: Event) -> None:
-    PresenceRow.objects.filter(session=event.subject, staff=event.payload["staff"], left_at=None).update(
-        left_at=event.occurred_at
-    )
+    p = event.payload
+    if not p.get("amended"):
+        here = PresenceRow.objects.filter(session=event.subject, staff=p["staff"], left_at=None)
+        here.update(left_at=event.occurred_at, left_entry=event.id)
+        return
+    ended = PresenceRow.objects.filter(left_entry=event.id)
+    if p.get("withdrawn"):
+        ended.update(left_at=None, left_entry="", amended=True)
+        _taken_back(event)
+    else:
+        ended.update(left_at=event.occurred_at, amended=True)
+
+
+def _taken_back(event: Event) -> None:
+    """A coming or a leaving that did not happen stays in sight among the entries of the room."""
+    who = {"staff": event.payload["staff"]}
+    noted(replace(event, payload={**event.payload, "session": event.subject, "kind": event.kind, "detail": who}))
 
 
 @on("session_planned")

@@ -102,7 +102,7 @@ def _drawn(found: Report) -> charts.Session:
     happenings += [
         charts.Happening(minute(line.at), line.what)
         for line in (*person.log, *found.board.log)
-        if line.kind not in ("vitals_recorded", "dose_given", "release_item_signed", WITHDRAWN)
+        if line.kind not in ("vitals_recorded", "dose_given", "release_item_signed", "came_in", "went_out", WITHDRAWN)
     ]
     limits = tuple(
         charts.Limit(
@@ -154,8 +154,11 @@ def _data(found: Report) -> dict[str, Any]:
         ],
         "vital_signs": [{"at": t.at, **t.values} for t in found.readings],
         "phases": [{"phase": label, "from": low, "to": high} for label, low, high in found.stretches],
-        "log": [{"at": e.at, "kind": e.kind, "what": e.what, "words": e.words, "by": e.by} for e in person.log],
-        "room_log": [{"at": e.at, "kind": e.kind, "what": e.what} for e in found.board.log],
+        "log": [
+            {"at": e.at, "kind": e.kind, "what": e.what, "words": e.words, "by": e.by, "corrected": e.amended}
+            for e in person.log
+        ],
+        "room_log": [{"at": e.at, "kind": e.kind, "what": e.what, "corrected": e.amended} for e in found.board.log],
         "presence": [{"who": n, "role": r, "from": low, "to": high} for n, r, low, high in watched.stays],
         "presence_gaps": [{"from": g.start, "to": g.end, "minutes": round(g.minutes, 1)} for g in watched.gaps],
         "presence_proven": watched.start is not None and not watched.gaps,

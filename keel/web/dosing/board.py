@@ -36,7 +36,7 @@ _SPARKS = {
     "spo2_percent": "heart",
 }
 # Kinds of MOMENTS and the vital signs: their times can be corrected.
-_CORRECTABLE = frozenset({"vitals_recorded", *MOMENTS})
+_CORRECTABLE = frozenset({"vitals_recorded", "came_in", "went_out", *MOMENTS})
 _CLOCK_OFF = timedelta(seconds=60)
 
 
@@ -82,6 +82,9 @@ def _context(shown: Board, by: Actor, log: str = "") -> dict[str, Any]:
         "alone": len(shown.people) == 1,
         "fresh": new_id,
         "correctable": _CORRECTABLE,
+        "room_log": shown.log[::-1][: len(shown.log) if log == "room" else LINES],
+        "room_whole": log == "room",
+        "room_more": len(shown.log) > LINES and log != "room",
     }
 
 

@@ -102,10 +102,23 @@ def _go_out(entry: Entry, by: Actor, at: datetime) -> None:
     )
 
 
+def _correct_room(entry: Entry, by: Actor, at: datetime) -> None:
+    if entry.occurred_at is None:
+        raise refuse("Nothing was amended", "no time is given", "Write the time at which it was")
+    dosing.amend_room_entry(**_of_room(entry, by, at), occurred_at=entry.occurred_at)
+
+
+def _of_room(entry: Entry, by: Actor, at: datetime) -> dict[str, Any]:
+    said = {"entry": _text(entry, "entry"), "reason": _text(entry, "reason")}
+    return {"session": entry.session, **said, "by": by, "at": at, "id": entry.id}
+
+
 _OF_ROOM: dict[str, Callable[[Entry, Actor, datetime], None]] = {
     "room": _room,
     "come_in": _come_in,
     "go_out": _go_out,
+    "correct_room": _correct_room,
+    "withdraw_room": lambda e, by, at: _done(dosing.withdraw_room_entry(**_of_room(e, by, at))),
 }
 
 

@@ -103,15 +103,15 @@ function takeOver(outbox) {
   });
 }
 
-/** What was just entered about a person can be taken back with one tap: a finger in the dark goes wrong. */
+/** What was just entered can be taken back with one tap: a finger in the dark goes wrong. */
 function offerUndo(form, id, button) {
-  const undo = form.closest("[data-person]")?.querySelector("form[data-undo]");
+  const undo = form.closest("[data-person], [data-shared]")?.querySelector("form[data-undo]");
   if (!(undo instanceof HTMLFormElement)) return;
   const again = undo.querySelector("button");
   if (form === undo) {
     if (undo.contains(document.activeElement)) undo.parentElement?.querySelector("summary")?.focus();
     undo.hidden = true;
-  } else if (again && ["vitals", "moment"].includes(form.elements.namedItem("kind")?.value)) {
+  } else if (again && ["vitals", "moment", "room", "come_in", "go_out"].includes(form.elements.namedItem("kind")?.value)) {
     undo.elements.namedItem("entry").value = id;
     again.textContent = `Take back: ${form.matches("[data-vitals]") ? "Vital signs" : button?.textContent?.trim()}`;
     undo.hidden = false;

@@ -32,6 +32,7 @@ export class Tail extends EventTarget {
     this.timer = 0;
     this.stopped = false;
     addEventListener("online", () => this.#again(0));
+    addEventListener("offline", () => this.#tell("away"));
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible" && this.state === "away") this.#again(0);
     });
