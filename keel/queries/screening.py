@@ -59,8 +59,12 @@ def known_facts(state: Course, *, on: date, guard: str, catalogue: Mapping[str, 
 
     A recorded fact is replaced only by a questionnaire that was finished after it was found.
     """
-    raw = _told(state, on, catalogue)
-    return read_facts(raw, catalogue, on=on, guard=guard)
+    return read_facts(_as_told(_told(state, on, catalogue)), catalogue, on=on, guard=guard)
+
+
+def _as_told(raw: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What was told of each fact, without the event that Keel itself notes beside it."""
+    return {name: {k: fact[k] for k in ("value", "on", "source") if k in fact} for name, fact in raw.items()}
 
 
 def _told(state: Course, on: date, catalogue: Mapping[str, FactKind]) -> dict[str, dict[str, Any]]:
@@ -343,7 +347,7 @@ def facts_form(*, course: str, by: Actor, at: datetime) -> FactsForm:
     asked = {name for f in seen.state.findings for name in (*f["missing"], *f["used"])}
     guard = "admit" if seen.state.enrolled_on is None else "give_dose"
     told = _told(seen.state, seen.today, known)
-    read = read_facts(told, known, on=seen.today, guard=guard)
+    read = read_facts(_as_told(told), known, on=seen.today, guard=guard)
     fields = [_field(kind, told.get(kind.name, {}), read, asked) for kind in known.values()]
     groups = []
     for id, title in GROUPS.items():
