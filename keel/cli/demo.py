@@ -23,6 +23,8 @@ from keel.actions import (
     dosing,
     follow_up,
     integration,
+    medications,
+    on_call,
     preparation,
     screening,
     study,
@@ -161,7 +163,31 @@ def _open(now: datetime) -> Clinic:
         study.open_study(
             study=name, title=title, protocol=protocol, sites=[SITE], documents=documents, by=SYSTEM, at=at
         )
-    return Clinic(staff, now)
+    clinic = Clinic(staff, now)
+    _roster(clinic)
+    return clinic
+
+
+def _roster(clinic: Clinic) -> None:
+    """Who is on call from yesterday on, day and night in turn; the third night is forgotten, as it happens."""
+    doctors = clinic.one("physician"), clinic.one("investigator")
+    for number in range(9):
+        if number == 5:
+            continue
+        begins, ends = (
+            datetime.combine(clinic.today + timedelta(days=half // 2 - 1), time(8 + 12 * (half % 2)), ZONE).astimezone(
+                UTC
+            )
+            for half in (number, number + 1)
+        )
+        on_call.plan_shift(
+            site=SITE,
+            staff=doctors[number % 2].id,
+            starts_at=begins,
+            ends_at=ends,
+            by=clinic.one("coordinator"),
+            at=clinic.now - timedelta(days=3),
+        )
 
 
 def _stories() -> list[Story]:
@@ -180,7 +206,7 @@ def _stories() -> list[Story]:
         Story(next(names), "ptsd", 40, severity=0.6),
         Story(next(names), "mood", 1, until="enquiry"),
         Story(next(names), "mood", 4, until="consent"),
-        Story(next(names), "mood", 7, until="screening"),
+        Story(next(names), "mood", 7, until="screening", twist="medicines"),
         Story(next(names), "mood", 20),
         Story(next(names), "mood", 33, gain=0.4),
         Story(next(names), "ptsd", 3, until="consent"),
@@ -307,6 +333,8 @@ class Life:
         screening.record_facts(
             course=self.course, facts=facts, by=self.staff("physician"), at=self.at(), visit=first.id
         )
+        if self.story.twist == "medicines":
+            self.ask_the_prescriber()
         if self.story.until != "screening":
             self.hold(first)
         if self.story.twist == "screening_failure":
@@ -326,6 +354,28 @@ class Life:
                 screening.override_finding(
                     course=self.course, rule=finding["rule"], reason=reason, by=self.staff("physician"), at=self.at(1)
                 )
+
+    def ask_the_prescriber(self) -> None:
+        """Somebody who takes medicines: what they are, and what was decided about the one that is in the way."""
+        begun, stopped = ((self.day - timedelta(days=days)).isoformat() for days in (900, 5))
+        taken = [
+            {"name": "sertraline 50 mg", "dose": "50 mg once a day", "started_on": begun},
+            {"name": "St John's wort", "stopped_on": stopped},
+            {"name": "levothyroxine", "dose": "75 µg once a day"},
+        ]
+        physician = self.staff("physician")
+        screening.record_facts(course=self.course, facts={"medications": taken}, by=physician, at=self.at())
+        medications.record_prescriber_decision(
+            course=self.course,
+            medicine="sertraline 50 mg",
+            decision="taper",
+            prescriber="The person's own doctor (simulated)",
+            on=self.day,
+            last_dose_on=self.day + timedelta(days=21),
+            words="Over four weeks, with a call each week (simulated).",
+            by=physician,
+            at=self.at(),
+        )
 
     def facts(self) -> dict[str, Any]:
         """Findings of somebody whom the protocol takes."""

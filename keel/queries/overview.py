@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import median
 from zoneinfo import ZoneInfo
@@ -49,11 +49,11 @@ _PRESSING = ("stop", "due", "caution", "unknown")
 
 @dataclass(frozen=True)
 class Override:
-    """A finding that a physician overrode, and the level it was made at."""
+    """Findings of these rules that a physician overrode, the level they had then and have now."""
 
     course: str
     code: str
-    rule: str
+    rules: tuple[str, ...]
     finding: str
     now: str
     by: str
@@ -277,7 +277,10 @@ def _deviations(courses: Mapping[str, CourseRow]) -> tuple[Deviation, ...]:
 
 
 def _overrides(courses: Mapping[str, CourseRow]) -> tuple[Override, ...]:
-    """Every override that was ever made, the newest first: a later judgement takes none of them off the list."""
+    """Every override that was ever made, the newest first: a later judgement takes none of them off the list.
+
+    Those that one person made on one day for one reason, and that stand alike, are one line with all their rules.
+    """
     made = list(
         EventRow.objects.filter(kind="finding_overridden", stream__in=[f"course:{id}" for id in courses]).order_by(
             "-seq"
@@ -285,7 +288,11 @@ def _overrides(courses: Mapping[str, CourseRow]) -> tuple[Override, ...]:
     )
     stands = {row.id: row.finding for row in FindingRow.objects.filter(course__in=list(courses))}
     names = account.names({json.loads(event.by)["actor"] for event in made})
-    return tuple(_override(event, courses, stands, names) for event in made)
+    lines: dict[Override, list[Override]] = {}
+    for one in (_override(event, courses, stands, names) for event in made):
+        alike = replace(one, rules=(), at=one.at.replace(hour=0, minute=0, second=0, microsecond=0))
+        lines.setdefault(alike, []).append(one)
+    return tuple(replace(same[0], rules=tuple(sorted(r for one in same for r in one.rules))) for same in lines.values())
 
 
 def _override(
@@ -295,7 +302,7 @@ def _override(
     return Override(
         course,
         courses[course].code,
-        payload["rule"],
+        (payload["rule"],),
         payload["finding"],
         stands.get(f"{course}/{payload['rule']}", "not judged"),
         names.get(json.loads(event.by)["actor"], ""),
