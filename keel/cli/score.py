@@ -39,20 +39,37 @@ def score_command(argv: Sequence[str]) -> int:
 
 
 def batch(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """One answer per line, in order; a line that cannot be scored says why and never stops the rest."""
+    """One answer per line, in order; a line that cannot be scored says why and never stops the rest.
+
+    An empty line between others is a line and is answered, so that nothing shifts; at the end it is only the end.
+    """
     read_once = lru_cache(maxsize=None)(instrument)
+    answered = 0
     for number, line in enumerate(lines, 1):
         if line.strip():
-            yield one_line(line, number, read_once)
+            yield from (one_line("", empty, read_once) for empty in range(answered + 1, number))
+            yield one_line(line.removeprefix("\ufeff"), number, read_once)
+            answered = number
 
 
 def one_line(line: str, number: int, find: Callable[[str], Instrument]) -> dict[str, Any]:
     asked: Any = None
     try:
         asked = parsed(line, number)
-        return score(find(_named(asked, number)), asked.get("items"), asked.get("context")).as_json()
+        found = find(_named(asked, number))
+        said = score(found, asked.get("items"), asked.get("context")).as_json()
+        unused = _unused(found, asked.get("context") or {})
+        return {**said, "warnings": [*said.get("warnings", ()), *unused]} if unused else said
     except Refused as refused:
         return {"error": str(refused), **_alerts(asked, find)}
+
+
+def _unused(one: Instrument, context: Mapping[str, Any]) -> list[str]:
+    """A context under a name that the instrument does not know changes nothing: a slip of the pen must not pass for it."""
+    known = ", ".join(one.contexts) or "no context"
+    return [
+        f"context.{name} is not used by {one.id}, which knows {known}." for name in context if name not in one.contexts
+    ]
 
 
 def _alerts(asked: Any, find: Callable[[str], Instrument]) -> dict[str, Any]:

@@ -72,6 +72,21 @@ def test_a_bad_line_is_a_sentence_and_stops_nothing(
     assert good["scores"]["total"] == 9
 
 
+def test_an_empty_line_is_answered_and_nothing_shifts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, empty, last = scored(["\ufeff" + json.dumps(GOOD), "", json.dumps(GOOD), "", ""], tmp_path, capsys)
+    assert "line 2" in empty["error"]
+    assert first == last and "error" not in first
+
+
+def test_a_context_that_the_instrument_does_not_know_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {"instrument": "madrs", "items": [1] * 10, "context": {"baseline": 28}}
+    (said,) = scored([json.dumps(asked)], tmp_path, capsys)
+    assert said["warnings"] == ["context.baseline is not used by madrs, which knows baseline_total."]
+    assert "response" not in said["scores"]
+
+
 def test_a_safety_item_speaks_beside_a_wrong_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (bad,) = scored(['{"instrument": "phq-9", "items": [8,2,1,2,1,1,1,0,3]}'], tmp_path, capsys)
     assert "item 1" in bad["error"]
