@@ -645,6 +645,14 @@ class Instrument(Part):
         """Every score that can come back, in order."""
         return (*(s.name for s in self.steps if s.show), *(b.gives for b in self.bands if b.gives))
 
+    def main_score(self) -> str | None:
+        """The score that one line shows: a total where there is one, else the first from which no other is made.
+        None where every score is a list, a count of blanks or a yes or no."""
+        said = [s for s in self.steps if s.show and not isinstance(s, (Truth, Listed, Blank))]
+        made_of = {ref for step in said for ref in step.refs()}
+        totals = [s.name for s in said if s.name.startswith("total")]
+        return next((name for name in [*totals, *(s.name for s in said if s.name not in made_of)]), None)
+
     def step(self, name: str) -> AnyStep | None:
         return next((step for step in self.steps if step.name == name), None)
 

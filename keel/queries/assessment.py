@@ -150,7 +150,7 @@ def _line(course: str, state: Course, ask: Asked, row: ResponseRow | None, shelv
         completed_at=row.completed_at if row else None,
         paper=bool(row and row.paper),
         amended=bool(row and row.amended),
-        score=_first_score(definition, row.scores) if definition and row and done and not unseen else "",
+        score=_main_score(definition, row.scores) if definition and row and done and not unseen else "",
         may_enter=there and not done and access.may(by, "enter_paper"),
         may_rate_again=again,
     )
@@ -168,14 +168,14 @@ def _may_rate_again(state: Course, response: str, by: Actor) -> bool:
     return True
 
 
-def _first_score(definition: Instrument, scores: Mapping[str, Any]) -> str:
-    """The first score of the definition, with its band: what a list shows."""
-    for name in definition.score_names():
-        value = scores.get(name)
-        if value is not None and not isinstance(value, (bool, list)):
-            band = next((scores.get(b.gives) for b in definition.bands if b.gives and b.of == name), None)
-            return f"{name.replace('_', ' ')} {in_words(value)}" + (f", {band}" if band else "")
-    return "no score"
+def _main_score(definition: Instrument, scores: Mapping[str, Any]) -> str:
+    """The instrument's main score with its band: what a list shows."""
+    name = definition.main_score()
+    value = scores.get(name) if name else None
+    if value is None:
+        return "no score"
+    band = next((scores.get(b.gives) for b in definition.bands if b.gives and b.of == name), None)
+    return f"{str(name).replace('_', ' ')} {in_words(value)}" + (f", {band}" if band else "")
 
 
 # ---- one response ---------------------------------------------------------------------------------------
@@ -183,13 +183,15 @@ def _first_score(definition: Instrument, scores: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class ItemLine:
-    """One item: its answer in words, what was answered before, and whether it is one that somebody must see."""
+    """One item: its answer in words, what was answered before, whether it is one that somebody must see, and how long
+    its first answer took on the device, in words ("" from paper)."""
 
     id: str
     text: str
     answer: str
     before: tuple[str, ...]
     flagged: bool
+    took: str
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,10 @@ class OneResponse:
     form: forms.Form
     may_amend: bool
 
+    @property
+    def timed(self) -> bool:
+        return any(item.took for item in self.items)
+
 
 @query("see_responses")
 def response(*, course: str, response: str, by: Actor, at: datetime) -> OneResponse:
@@ -256,7 +262,7 @@ def response(*, course: str, response: str, by: Actor, at: datetime) -> OneRespo
     events = journal.events(f"course:{course}")
     open_ = vault.opener(seen.row.participant)
     names = account.names({found.by} | {e.by["actor"] for e in events})
-    before = _answers_before(events, response)
+    before, took = _answers_before(events, response), _took(events, response)
     changes = tuple(_changes(events, response, definition, open_, names))
     alerts = of_course(course, by=by, at=at) if access.may(by, "see_alerts") else ()
     label = _labels(seen.protocol, seen.arm, by)[found.visit] if found.visit else "Without a visit"
@@ -285,6 +291,7 @@ def response(*, course: str, response: str, by: Actor, at: datetime) -> OneRespo
                 answer_words(item, found.items.get(item.id), reached=item.id in found.items),
                 tuple(answer_words(item, value, reached=True) for value in before.get(item.id, ())),
                 item.id in flagged,
+                took.get(item.id, ""),
             )
             for item in form.items
         ),
@@ -309,6 +316,27 @@ def _answers_before(events: list[Any], response: str) -> dict[str, list[Any]]:
         if event.kind == "item_answered" and event.payload["response"] == response:
             said.setdefault(event.payload["item"], []).append(event.payload["value"])
     return {item: values[:-1] for item, values in said.items()}
+
+
+def _took(events: list[Any], response: str) -> dict[str, str]:
+    """How long each item's first answer came after whatever was done before it; an answer changed later adds nothing."""
+    took: dict[str, str] = {}
+    last: datetime | None = None
+    for event in events:
+        if event.kind not in ("response_begun", "item_answered") or event.payload.get("response") != response:
+            continue
+        if event.kind == "item_answered" and last is not None:
+            took.setdefault(event.payload["item"], _span((event.occurred_at - last).total_seconds()))
+        last = event.occurred_at
+    return took
+
+
+def _span(seconds: float) -> str:
+    """A span of time in its largest whole unit."""
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0, round(seconds))} s"
 
 
 def _changes(
@@ -556,7 +584,7 @@ def _agreed(definition: Instrument, pairs: list[tuple[Response, Mapping[str, Any
 
     from keel.outcomes.psychometrics import icc, weighted_kappa
 
-    name = next(step.name for step in definition.steps if step.show)
+    name = definition.main_score() or next(step.name for step in definition.steps if step.show)
     totals = [(first.scores.get(name), second["scores"].get(name)) for first, second in pairs]
     frame = pl.DataFrame(totals, schema={"first": pl.Float64, "second": pl.Float64}, orient="row", strict=False)
     shown = {item.id: item.text for item in forms.form(definition, {}, on=at.date(), plain=False).items}

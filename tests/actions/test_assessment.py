@@ -51,8 +51,9 @@ def begin(clinic: Clinic, course: str, ada: Actor, instrument: str = "phq-9") ->
 def test_a_questionnaire_answered_item_by_item(clinic: Clinic, course: str, ada: Actor) -> None:
     response = begin(clinic, course, ada)
     for number, value in enumerate(NO_TROUBLE, 1):
+        clinic.later(seconds=20 * number)
         assessment.answer(course=course, response=response, item=str(number), value=value, by=ada, at=clinic.at)
-    assessment.answer(course=course, response=response, item="1", value=3, by=ada, at=clinic.later(minutes=1))
+    assessment.answer(course=course, response=response, item="1", value=3, by=ada, at=clinic.later(minutes=3))
     done = assessment.complete(course=course, response=response, by=ada, at=clinic.at)
     assert done.payload["scores"]["total"] == 11
     row = ResponseRow.objects.get(id=response)
@@ -66,6 +67,9 @@ def test_a_questionnaire_answered_item_by_item(clinic: Clinic, course: str, ada:
     assert DefinitionRow.objects.filter(id="instruments/phq-9/1").exists()
     assert not AlertRow.objects.exists()
     assert not rebuild(keep=False).different
+    seen = ask.response(course=course, response=response, by=clinic.staff["physician"], at=clinic.at)
+    assert [item.took for item in seen.items][4:] == ["100 s", "2 min", "2 min", "3 min", "3 min", ""]
+    assert seen.items[0].took == "20 s" and seen.items[0].before  # changed later: the first answer's time stays
 
 
 def test_item_9_fires_at_once_on_a_half_finished_form_and_once_per_level(

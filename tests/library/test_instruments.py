@@ -40,6 +40,26 @@ def same(got: Any, wanted: Any) -> bool:
     return type(got) is type(wanted) and got == wanted
 
 
+@pytest.mark.parametrize(
+    "id, main",
+    [
+        ("qids-sr16", "total"),
+        ("hads", "total"),
+        ("wai-sr", "total"),
+        ("meq30", "total_pct"),
+        ("piq", "total_mean"),
+        ("who-5", "percent"),
+        ("promis-global-10", "gph_t"),
+        ("whodas-36", "total_complex"),
+        ("c-ssrs-screener", "risk"),
+        ("hppd-checklist", "distress"),
+        ("lec-5", None),
+    ],
+)
+def test_a_list_shows_the_total_and_not_a_part_of_it(id: str, main: str | None) -> None:
+    assert instrument(id).main_score() == main
+
+
 @pytest.mark.parametrize("id", shelf.ids("instruments"))
 def test_the_file_is_whole(id: str) -> None:
     one = instrument(id)
