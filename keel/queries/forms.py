@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
 from typing import Any
 
 from keel.domain.answers import NOT_APPLICABLE, PREFER_NOT
@@ -17,6 +18,8 @@ from keel.queries import definitions
 
 MOST_CHOICES = 11
 """More codes than this are typed, not picked."""
+FEWEST_ROWS = 3
+"""Fewer neighbours with the same answers than this make no matrix."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ class Form:
     right_to_left: bool
     language: str
     items: tuple[ShownItem, ...]
+
+    def is_matrix(self) -> bool:
+        """Whether it reads well as a matrix: three or more neighbours with the same answers to pick from."""
+        runs = (list(run) for _, run in groupby(self.items, key=lambda item: (item.kind, item.options)))
+        return any(run[0].kind == "choice" and len(run) >= FEWEST_ROWS for run in runs)
 
 
 def form(

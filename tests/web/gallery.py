@@ -206,6 +206,7 @@ QUESTIONNAIRE = {
     "title": "Sample questionnaire",
     "lead_in": "Over the last two weeks, how often have you been bothered by this?",
     "finish_label": "Finish and send",
+    "matrix": True,
     "items": [
         {
             "id": "1",

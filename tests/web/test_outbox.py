@@ -410,6 +410,37 @@ def test_a_questionnaire_goes_on_where_it_stopped_without_a_network(device: Any,
     assert len(set(record.ids())) == 6
 
 
+def test_all_questions_stand_on_one_page_where_the_screen_is_wide_and_the_person_wants_it(
+    device: Any, site: str, record: Record
+) -> None:
+    page = open_form(device, site)
+    assert not page.locator("[data-matrix-switch]").is_visible()  # a phone asks one at a time
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.get_by_role("button", name="All questions on one page").click()
+    shown = page.locator("fieldset[data-item]:visible")
+    assert shown.count() == 4  # the one that hangs on another answer waits for it
+    cells = shown.nth(1).locator(".choice")
+    assert len({round(cells.nth(n).bounding_box()["y"]) for n in range(4)}) == 1  # a row across
+    cells.nth(2).click()
+    page.get_by_text("1 of 5 answered").wait_for()
+    assert shown.count() == 5
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_text("Question 2 of 5").wait_for()
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.get_by_text("1 of 5 answered").wait_for()
+    page.get_by_role("textbox").fill("Some words")
+    page.get_by_role("button", name="Finish and send").click()
+    page.get_by_text("3 questions have no answer yet.").wait_for()
+    shown.nth(0).locator(".choice").nth(1).click()
+    page.get_by_role("button", name="Finish and send").click()
+    page.get_by_text("2 questions have no answer yet.").wait_for()
+    page.get_by_role("button", name="Leave out and finish").click()
+    page.get_by_text("Your answers have reached your team").wait_for()
+    said = [(e["payload"].get("item"), e["payload"].get("value")) for e in record.entries]
+    assert sorted(said[:3]) == [("1", "1"), ("2", "2"), ("5", "Some words")]
+    assert said[3:] == [("3", None), ("4", None), (None, None)]
+
+
 def test_an_item_that_does_not_apply_is_not_asked(device: Any, site: str, record: Record) -> None:
     page = open_form(device, site)
     assert "of at most 5" in page.locator("[data-how-far]").inner_text()

@@ -88,6 +88,7 @@ def _page(found: ask.Filling, reasons: Any) -> dict[str, Any]:
         "title": found.form.plain_title,
         "lead_in": found.form.stem,
         "items": items,
+        "matrix": found.form.is_matrix(),
         "done_url": reverse("me") + "?sent",
         "right_to_left": found.form.right_to_left,
         "language": found.form.language,

@@ -1,5 +1,5 @@
 /**
- * Reads the question on the screen aloud with the device's own voice: nothing is sent anywhere. The button is there only
+ * Reads the question on the screen aloud (all of them, where all stand on one page) with the device's own voice: nothing is sent anywhere. The button is there only
  * where the device has one. Another question, a second press or leaving the page ends the reading.
  */
 const button = document.querySelector("[data-aloud]");
@@ -7,8 +7,7 @@ const button = document.querySelector("[data-aloud]");
 if (button instanceof HTMLElement && "speechSynthesis" in window) {
   const form = /** @type {HTMLFormElement} */ (button.closest("form"));
   const words = () => {
-    const item = form.querySelector("fieldset[data-item]:not([hidden])");
-    const parts = item?.querySelectorAll("legend, .hint, .choice, .between > span") ?? [];
+    const parts = form.querySelectorAll("fieldset[data-item]:not([hidden]) :is(legend, .hint, .choice, .between > span)");
     return [...parts].map((part) => part.textContent?.trim() ?? "").filter(Boolean).join(". ");
   };
   const stop = () => {

@@ -3,6 +3,9 @@
  * outbox; after a reload or a lost connection the form goes on where it stopped. Without this script the same form is
  * posted item by item and the server shows the next one.
  *
+ * Where many questions share their answers (`data-matrix`) and the screen is wide, they may all stand on one page, each in
+ * a row of its own, if the person wants that; it is kept on the device for the next time.
+ *
  * Entries: `answer_given` `{response, instrument, version, item, value}` (value null: left out), and at the end
  * `response_finished` `{response, instrument, version, answered}`.
  */
@@ -10,6 +13,7 @@ import { Outbox, showState } from "./outbox.js";
 
 /** Typing is kept on the device this long after the last key; it becomes an entry when the field is left. */
 const TYPING_MS = 400;
+const WIDE = matchMedia("(min-width: 48rem)");
 
 class Questionnaire {
   /** @param {HTMLFormElement} form @param {Outbox} outbox */
@@ -28,6 +32,9 @@ class Questionnaire {
     this.back = /** @type {HTMLButtonElement} */ (form.querySelector("[data-back]"));
     this.progress = /** @type {HTMLProgressElement} */ (form.querySelector("[data-progress]"));
     this.howFar = /** @type {HTMLElement} */ (form.querySelector("[data-how-far]"));
+    this.switch = /** @type {HTMLButtonElement | null} */ (form.querySelector("[data-matrix-switch]"));
+    this.wanted = false;
+    this.finished = false;
     this.leaving = false;
     this.typing = 0;
     /** @type {Promise<void>} */
@@ -49,6 +56,9 @@ class Questionnaire {
     }
     const served = this.items.find((item) => !item.hidden);
     this.here = this.items.find((item) => item.dataset.item === kept.at && this.asked(item)) ?? served ?? this.items[0];
+    this.wanted = (await this.outbox.kept("matrix")) === true;
+    this.switch?.addEventListener("click", () => this.turn());
+    WIDE.addEventListener("change", () => this.finished || this.show({ focus: false }));
     this.form.addEventListener("submit", (event) => this.step(event));
     this.form.addEventListener("change", (event) => this.heard(event));
     this.form.addEventListener("input", (event) => this.typed(event));
@@ -69,29 +79,55 @@ class Questionnaire {
     return other !== undefined && !(other in this.answers);
   }
 
+  /** Whether all questions stand on one page. */
+  get matrix() {
+    return this.wanted && this.switch !== null && WIDE.matches;
+  }
+
+  async turn() {
+    this.wanted = !this.wanted;
+    this.show({ focus: false });
+    await this.outbox.keep("matrix", this.wanted).catch(() => undefined); // then it holds for this page only
+  }
+
   show({ focus = true } = {}) {
-    for (const item of this.items) item.hidden = item.disabled = item !== this.here;
+    const matrix = this.matrix;
+    this.form.toggleAttribute("data-as-matrix", matrix);
+    for (const item of this.items) item.hidden = item.disabled = matrix ? !this.asked(item) : item !== this.here;
+    if (this.switch) {
+      this.switch.hidden = !WIDE.matches;
+      this.switch.textContent = matrix ? "One question at a time" : "All questions on one page";
+    }
     const path = this.items.filter((item) => this.asked(item) || this.open(item));
     const place = path.indexOf(this.here);
     const most = path.some((item) => this.open(item)) ? "at most " : "";
-    this.howFar.textContent = `Question ${place + 1} of ${most}${path.length}`;
+    const done = path.filter((item) => (item.dataset.item ?? "") in this.answers).length;
+    this.howFar.textContent = matrix ? `${done} of ${most}${path.length} answered` : `Question ${place + 1} of ${most}${path.length}`;
     this.progress.max = path.length;
-    this.progress.value = place;
-    this.back.hidden = place === 0;
+    this.progress.value = matrix ? done : place;
+    this.back.hidden = this.back.disabled = matrix || place === 0;
     this.leaving = false;
     this.say("");
-    const last = !this.items.slice(this.items.indexOf(this.here) + 1).some((item) => this.asked(item));
+    const last = matrix || !this.items.slice(this.items.indexOf(this.here) + 1).some((item) => this.asked(item));
     this.next.textContent = last ? (this.next.dataset.finishLabel ?? this.nextLabel) : this.nextLabel;
-    if (focus) {
-      /** @type {HTMLElement} */ (this.here.querySelector("legend")).focus({ preventScroll: true });
-      scrollTo(0, 0);
-    }
+    if (focus) this.face(this.here);
+  }
+
+  /** @param {HTMLFieldSetElement} item */
+  face(item) {
+    /** @type {HTMLElement} */ (item.querySelector("legend")).focus({ preventScroll: true });
+    if (this.matrix) item.scrollIntoView({ block: "center" });
+    else scrollTo(0, 0);
   }
 
   /** @param {Event} event */
   async heard(event) {
-    const item = /** @type {HTMLElement} */ (event.target).closest("fieldset");
-    if (item === this.here) await this.give(value(this.here)).catch(() => undefined);
+    const item = /** @type {HTMLFieldSetElement | null} */ (/** @type {HTMLElement} */ (event.target).closest("fieldset"));
+    if (item && this.matrix) this.here = item;
+    if (item !== this.here) return;
+    await this.give(value(this.here)).catch(() => undefined);
+    // An answer may open or close another question; but what was said about blanks in the meantime stays said.
+    if (this.matrix && !this.leaving && !this.finished) this.show({ focus: false });
   }
 
   /** @param {Event} event */
@@ -127,9 +163,36 @@ class Questionnaire {
     await this.outbox.keep(this.draft, { answers: this.answers, at: this.here.dataset.item, typed });
   }
 
+  /** Everything on the page: what was typed and not yet heard is given, and what is open is asked for once more. */
+  async all() {
+    const asked = this.items.filter((item) => this.asked(item));
+    const open = asked.filter((item) => value(item) === null && !((item.dataset.item ?? "") in this.answers));
+    if (open.length && !this.leaving) {
+      this.leaving = true;
+      const many = open.length === 1 ? "One question has no answer yet." : `${open.length} questions have no answer yet.`;
+      this.say(`${many} Answer, or press again to leave ${open.length === 1 ? "it" : "them"} out.`);
+      this.next.textContent = "Leave out and finish";
+      this.here = open[0];
+      return this.face(open[0]);
+    }
+    this.next.disabled = true;
+    try {
+      for (const item of asked) {
+        this.here = item;
+        await this.give(value(item));
+      }
+    } catch {
+      return undefined;
+    } finally {
+      this.next.disabled = false;
+    }
+    return this.finish();
+  }
+
   /** @param {SubmitEvent} event */
   async step(event) {
     event.preventDefault();
+    if (this.matrix) return this.all();
     const at = this.items.indexOf(this.here);
     if (event.submitter === this.back) return this.go(this.items.slice(0, at).reverse().find((item) => this.asked(item)));
     const given = value(this.here);
@@ -163,6 +226,7 @@ class Questionnaire {
     const answered = Object.values(this.answers).filter((given) => given !== null).length;
     await this.outbox.put({ kind: "response_finished", course: this.course, payload: { ...this.about, answered } });
     await this.outbox.drop(this.draft);
+    this.finished = true;
     for (const part of this.form.querySelectorAll("fieldset, .how-far, .lead-in, .steps, [data-while-answering]"))
       /** @type {HTMLElement} */ (part).hidden = true;
     const thanks = document.createElement("div");
