@@ -36,6 +36,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "correlate": ("keel.cli.evidence", "correlations: partial, repeated measures, multilevel, bootstrap, adjusted"),
     "mediate": ("keel.cli.evidence", "indirect, direct and total effects with bootstrap and sensitivity"),
     "blinding": ("keel.cli.evidence", "Bang's and James' index of what people guessed"),
+    "nested": ("keel.cli.nested", "cohorts, facilitators: a model for trials with one arm treated in groups"),
+    "impute": ("keel.cli.impute", "missing outcomes: imputed at random or by the reference arm, tipping point"),
     "effect-size": ("keel.cli.evidence", "an effect between two arms or within one, with its definition"),
     "instruments": ("keel.cli.score", "the instruments on the shelf: list, show ID, open, rights, analyse ID"),
     "score": ("keel.cli.score", "score responses: --batch FILE.jsonl or -"),

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from scipy import stats
 
 from keel.domain.errors import refuse
 from keel.outcomes import blinding, correlate, effect_size, mediation, meta
@@ -51,8 +52,12 @@ POOLED = (
 
 def run(command: str, argv: Sequence[str]) -> int:
     given = PARSERS[command]().parse_args(list(argv))
-    answer = ANSWERS[command](given)
-    if given.json:
+    return printed(ANSWERS[command](given), as_json=given.json)
+
+
+def printed(answer: dict[str, Any], *, as_json: bool) -> int:
+    """Print what a command found, for a program or for a person; the exit status of what went well."""
+    if as_json:
         print(json.dumps(plain(answer), allow_nan=False))
     else:
         show(answer)
@@ -129,6 +134,7 @@ def meta_parser() -> argparse.ArgumentParser:
     )
     for name in ("leave-one-out", "cumulative", "egger", "trim-and-fill"):
         made.add_argument(f"--{name}", action="store_true")
+    made.add_argument("--figures", type=Path, metavar="DIR", help="draw forest.svg and funnel.svg there")
     return made
 
 
@@ -140,6 +146,7 @@ def measures(made: argparse.ArgumentParser) -> None:
 
 def meta_answer(given: argparse.Namespace) -> dict[str, Any]:
     table = read_table(given.file)
+    _tell_one_mean(given)
     effect, variance = study_effects(given, table)
     wanted = design(table, given.moderators, intercept=False)
     groups = texts(table, given.by) if given.by else None
@@ -167,11 +174,9 @@ def meta_answer(given: argparse.Namespace) -> dict[str, Any]:
     if given.moderators:
         answer |= {key: getattr(pooled, key) for key in ("coefficients", "moderator_statistic", "moderator_p", "r2")}
     if pooled.method != "FE":
-        low, high = meta.tau2_interval(
-            y, v, level=given.level, moderators=wanted.matrix[keep] if given.moderators else None
-        )
-        answer |= {"tau2_low": low, "tau2_high": high}
-    chosen = {"method": given.method, "test": given.test}
+        moderated = wanted.matrix[keep] if given.moderators else None
+        answer |= plain(meta.heterogeneity_intervals(y, v, level=given.level, moderators=moderated))
+    chosen = {"method": given.method, "test": given.test, "level": given.level, "prediction": given.prediction}
     if groups:
         parts = meta.by_subgroup(y, v, [str(g) for g, kept in zip(groups, keep, strict=True) if kept], **chosen)
         answer["by"] = [{"group": name} | (pooled_json(part) if part else {"k": 1}) for name, part in parts.groups]
@@ -188,7 +193,70 @@ def meta_answer(given: argparse.Namespace) -> dict[str, Any]:
         filled = meta.trim_and_fill(y, v, **chosen)
         about = {"estimator": filled.estimator, "side": filled.side, "filled": filled.filled, "filled_se": filled.se}
         answer["trim_and_fill"] = about | pooled_json(filled.pooled)
+    if given.figures:
+        added = filled if given.trim_and_fill else None
+        answer["figures"] = draw(given, labels, y, v, pooled, added)
     return answer
+
+
+def draw(
+    given: argparse.Namespace,
+    labels: Sequence[str],
+    y: FloatArray,
+    v: FloatArray,
+    pooled: meta.Pooled,
+    filled: meta.TrimAndFill | None,
+) -> list[str]:
+    """The forest and the funnel as SVG; the names of the files that were written."""
+    # Charts are drawings only; whoever asks for numbers does not wait for them.
+    from keel.web.layout import charts
+
+    reach = float(stats.norm.ppf((1 + given.level) / 2))
+    across = effect_size.DEFINITIONS[given.measure] if given.measure else str(given.effect)
+    weights = 1 / (v + pooled.tau2)
+    studies = tuple(
+        charts.Study(label, one, one - reach * se, one + reach * se, weight)
+        for label, one, se, weight in zip(labels, y, np.sqrt(v), weights / weights.max(), strict=True)
+    )
+    limits = None
+    if pooled.prediction_low is not None and pooled.prediction_high is not None:
+        limits = (pooled.prediction_low, pooled.prediction_high)
+    whole = charts.Study(f"{pooled.k} studies, {pooled.method}", pooled.estimate, pooled.ci_low, pooled.ci_high)
+    forest = charts.forest(charts.Forest(f"Forest plot: {across}", studies, whole, limits, less=across))
+    added: tuple[tuple[float, float], ...] = ()
+    if filled is not None:
+        added = tuple(zip(filled.effect[len(y) :].tolist(), np.sqrt(filled.variance[len(y) :]).tolist(), strict=True))
+    placed = tuple(zip(labels, y.tolist(), np.sqrt(v).tolist(), strict=True))
+    funnel = charts.funnel(charts.Funnel(f"Funnel plot: {across}", across, placed, pooled.estimate, reach, added))
+    try:
+        given.figures.mkdir(parents=True, exist_ok=True)
+        for name, chart in (("forest.svg", forest), ("funnel.svg", funnel)):
+            (given.figures / name).write_text(chart.wide, encoding="utf-8")
+    except OSError as error:
+        raise refuse(
+            "The figures were not written",
+            str(error.strerror or error).lower(),
+            "Give a folder that can be written",
+            where=str(given.figures),
+        ) from None
+    return ["forest.svg", "funnel.svg"]
+
+
+def _tell_one_mean(given: argparse.Namespace) -> None:
+    """With moderators there is no one pooled effect: what looks at it from another side leaves them out, aloud."""
+    if not given.moderators:
+        return
+    if given.figures:
+        raise refuse(
+            "The figures were not drawn",
+            "with --moderators there is no one pooled effect to draw",
+            "Leave out --moderators",
+            where="--figures",
+        )
+    sides = ("by", "leave_one_out", "cumulative", "trim_and_fill", "egger")
+    asked = [f"--{name.replace('_', '-')}" for name in sides if getattr(given, name)]
+    if asked:
+        say(f"{', '.join(asked)}: computed without the moderators.")
 
 
 def study_effects(given: argparse.Namespace, table: pl.DataFrame) -> tuple[FloatArray, FloatArray]:

@@ -57,9 +57,14 @@ def _read_csv(path: Path) -> pl.DataFrame:
         raise refuse(
             f"{path.name} was not read", "the file is empty", "Give a file with a header and rows", where=str(path)
         )
+    # Lines may end with a bare carriage return, as some spreadsheets still save them.
+    end = "\r" if "\r" in header.rstrip("\r\n") else "\n"
+    header = header.split("\r")[0]
     separator = max(",;\t", key=header.count) if any(mark in header for mark in ",;\t") else ","
     _check_header(path, next(csv.reader([header], delimiter=separator)))
-    table = pl.read_csv(path, separator=separator, infer_schema=False, null_values=list(MISSING), encoding="utf8")
+    table = pl.read_csv(
+        path, separator=separator, infer_schema=False, null_values=list(MISSING), encoding="utf8", eol_char=end
+    )
     table = table.rename({name: name.strip() for name in table.columns}).with_columns(pl.all().str.strip_chars())
     if separator == ";":
         table = table.with_columns(pl.all().str.replace(r"^([+-]?\d+),(\d+)$", "${1}.${2}"))

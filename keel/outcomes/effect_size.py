@@ -18,7 +18,9 @@ Two proportions (a of n1, c of n2; half is added to all four cells of a study wi
     RR      log((a/n1)/(c/n2)),      v = 1/a − 1/n1 + 1/c − 1/n2
     OR      log(a d/(b c)),          v = 1/a + 1/b + 1/c + 1/d
     RD      a/n1 − c/n2,             v = p1(1−p1)/n1 + p2(1−p2)/n2
-One proportion: PR x/n, PLO log(x/(n−x)).  One correlation: ZCOR atanh r, v = 1/(n−3).
+    ROM     log(m1/m2),              v = s1²/(n1 m1²) + s2²/(n2 m2²)      (both means of one sign)
+One proportion: PR x/n, PLN log(x/n), PLO log(x/(n−x)), PAS arcsin√(x/n), v = 1/(4n), and PFT (Freeman and Tukey)
+½[arcsin√(x/(n+1)) + arcsin√((x+1)/(n+1))], v = 1/(4n+2).  One correlation: ZCOR atanh r, v = 1/(n−3).
 J(m) = Γ(m/2)/(√(m/2) Γ((m−1)/2)), exact (but in SMD-D).
 
 Sources: Hedges 1981 (doi:10.3102/10769986006002107); Morris 2008 (doi:10.1177/1094428106291059);
@@ -43,6 +45,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "SMD": ("m1", "sd1", "n1", "m2", "sd2", "n2"),
     "SMD-D": ("m1", "sd1", "n1", "m2", "sd2", "n2"),
     "SMD1": ("m1", "n1", "m2", "sd2", "n2"),
+    "ROM": ("m1", "sd1", "n1", "m2", "sd2", "n2"),
     "MC": ("m1", "sd1", "m2", "sd2", "n", "r"),
     "SMCC": ("m1", "sd1", "m2", "sd2", "n", "r"),
     "SMCR": ("m1", "sd1", "m2", "n", "r"),
@@ -50,7 +53,10 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "OR": ("a", "n1", "c", "n2"),
     "RD": ("a", "n1", "c", "n2"),
     "PR": ("x", "n"),
+    "PLN": ("x", "n"),
     "PLO": ("x", "n"),
+    "PAS": ("x", "n"),
+    "PFT": ("x", "n"),
     "ZCOR": ("r", "n"),
     "COR": ("r", "n"),
 }
@@ -59,6 +65,7 @@ DEFINITIONS: dict[str, str] = {
     "MD": "difference of means, group 1 minus group 2",
     "SMD": "Hedges' g: difference of means over the pooled SD, times the exact J",
     "SMD-D": "Hedges' g with J ≈ 1 - 3/(4 df - 1) and the sampling variance of the uncorrected d",
+    "ROM": "log ratio of means, group 1 over group 2",
     "SMD1": "Glass' delta: difference of means over the SD of group 2, times the exact J",
     "MC": "mean change, first minus second",
     "SMCC": "mean change over the SD of the change, times the exact J",
@@ -67,7 +74,10 @@ DEFINITIONS: dict[str, str] = {
     "OR": "log odds ratio, group 1 over group 2",
     "RD": "risk difference, group 1 minus group 2",
     "PR": "proportion",
+    "PLN": "log of a proportion",
     "PLO": "log odds of a proportion",
+    "PAS": "arcsine of the root of a proportion",
+    "PFT": "double arcsine of a proportion (Freeman and Tukey)",
     "ZCOR": "Fisher's z of a correlation",
     "COR": "correlation",
 }
@@ -107,10 +117,14 @@ def effects(
     _check_measure(measure)
     columns = {name: np.asarray(values[name], dtype=np.float64) for name in NEEDS[measure]}
     _check_possible(measure, columns)
+    if measure == "ROM":
+        _refuse_where(
+            columns["m1"] * columns["m2"] <= 0, columns["m1"], "m1", "a ratio of means needs both of one sign"
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         if measure in ("RR", "OR", "RD"):
             return _two_proportions(measure, columns, keep_empty)
-        if measure in ("MD", "SMD", "SMD-D", "SMD1"):
+        if measure in ("MD", "SMD", "SMD-D", "SMD1", "ROM"):
             return _two_means(measure, columns)
         if measure in ("MC", "SMCC", "SMCR"):
             return _change(measure, columns)
@@ -167,6 +181,9 @@ def _two_means(measure: str, c: Mapping[str, FloatArray]) -> tuple[FloatArray, F
     difference, n1, n2 = c["m1"] - c["m2"], c["n1"], c["n2"]
     if measure == "MD":
         return difference, c["sd1"] ** 2 / n1 + c["sd2"] ** 2 / n2
+    if measure == "ROM":
+        variance = (c["sd1"] / c["m1"]) ** 2 / n1 + (c["sd2"] / c["m2"]) ** 2 / n2
+        return np.log(c["m1"] / c["m2"]), variance
     if measure == "SMD1":
         glass = small_sample_j(n2 - 1) * difference / c["sd2"]
         return glass, 1 / n1 + 1 / n2 + glass**2 / (2 * n2)
@@ -212,10 +229,17 @@ def _single(measure: str, c: Mapping[str, FloatArray]) -> tuple[FloatArray, Floa
     if measure == "COR":
         return c["r"], (1 - c["r"] ** 2) ** 2 / (c["n"] - 1)
     x, rest = c["x"], c["n"] - c["x"]
+    if measure == "PAS":
+        return np.arcsin(np.sqrt(x / c["n"])), 1 / (4 * c["n"])
+    if measure == "PFT":
+        both = np.arcsin(np.sqrt(x / (c["n"] + 1))) + np.arcsin(np.sqrt((x + 1) / (c["n"] + 1)))
+        return both / 2, 1 / (4 * c["n"] + 2)
     half = np.where((x == 0) | (rest == 0), 0.5, 0.0)
     x, rest = x + half, rest + half
     if measure == "PLO":
         return np.log(x / rest), 1 / x + 1 / rest
+    if measure == "PLN":
+        return np.log(x / (x + rest)), 1 / x - 1 / (x + rest)
     share = x / (x + rest)
     return share, share * (1 - share) / (x + rest)
 

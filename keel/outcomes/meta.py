@@ -12,7 +12,7 @@ Negative solutions are 0. REML and ML are found by scanning the score for every 
 maximum is taken and not the nearest one.
 `test`: "z" normal; "t" Student with k−p; "knha" Knapp–Hartung, var(β̂) times s² = Σ w_i r_i²/(k−p), Student k−p.
 Heterogeneity: Q = Σ r_i²/v_i about the fixed-effect fit; I² = 100 τ²/(τ² + s̄²) and H² = 1 + τ²/s̄² with the typical
-variance s̄² = (k−p)/tr(P₀) (for FE: 100 (Q−(k−p))/Q and Q/(k−p)); τ² interval by the Q profile.
+variance s̄² = (k−p)/tr(P₀) (for FE: 100 (Q−(k−p))/Q and Q/(k−p)); τ² interval by the Q profile, those of I² and H² from it.
 Prediction interval: β̂ ± c √(se² + τ²), with the se and the quantile c of the chosen test (as metafor does; "classic"
 takes the z-test's se with Student k−1, as R's meta does). A fixed-effect model has none.
 
@@ -319,6 +319,29 @@ def tau2_interval(
     return _q_root(y, v, x, float(upper)), _q_root(y, v, x, float(lower))
 
 
+@dataclass(frozen=True)
+class Heterogeneity:
+    """Intervals of τ², I² (percent) and H²."""
+
+    tau2_low: float
+    tau2_high: float
+    i2_low: float
+    i2_high: float
+    h2_low: float
+    h2_high: float
+
+
+def heterogeneity_intervals(
+    effect: FloatArray, variance: FloatArray, *, level: float = 0.95, moderators: FloatArray | None = None
+) -> Heterogeneity:
+    """The Q-profile interval of τ², and what its ends are as I² and H² with the typical variance."""
+    low, high = tau2_interval(effect, variance, level=level, moderators=moderators)
+    _, v, x, _ = _checked(effect, variance, "FE", "z", moderators, ())
+    typical = typical_variance(v, x)
+    shares = (100 * low / (low + typical), 100 * high / (high + typical))
+    return Heterogeneity(low, high, *shares, 1 + low / typical, 1 + high / typical)
+
+
 def typical_variance(v: FloatArray, x: FloatArray) -> float:
     """s̄² of Higgins and Thompson, in its form for any design: (k−p)/tr(P₀)."""
     return float((x.shape[0] - x.shape[1]) / np.trace(_projection(v, x)))
@@ -352,7 +375,8 @@ def _prediction(
 
 
 def _with_moderators(pooled: Pooled, fit: _Fit, scale: float, y: FloatArray, v: FloatArray) -> Pooled:
-    """Adds the joint test of all moderators and R², the share of τ² that they explain."""
+    """Adds the joint test of all moderators and R²: the share of τ² that they explain, without τ² (FE) the adjusted R² of the
+    weighted regression. There is none where nothing was to be explained."""
     m = len(fit.beta) - 1
     beta, cov = fit.beta[1:], scale * fit.vb[1:, 1:]
     wald = float(beta @ np.linalg.solve(cov, beta))
@@ -360,8 +384,12 @@ def _with_moderators(pooled: Pooled, fit: _Fit, scale: float, y: FloatArray, v: 
         statistic, p = wald, float(stats.chi2.sf(wald, m))
     else:
         statistic, p = wald / m, float(stats.f.sf(wald / m, m, pooled.k - m - 1))
-    alone = tau_squared(y, v, np.ones((len(y), 1)), pooled.method)
-    r2 = max(0.0, 100 * (alone - pooled.tau2) / alone) if alone > 0 else None
+    nothing = np.ones((len(y), 1))
+    if pooled.method == "FE":
+        alone, left = _weighted(y, v, nothing).rss / (len(y) - 1), fit.rss / (len(y) - m - 1)
+    else:
+        alone, left = tau_squared(y, v, nothing, pooled.method), pooled.tau2
+    r2 = max(0.0, 100 * (alone - left) / alone) if alone > 0 else None
     return replace(pooled, moderator_statistic=statistic, moderator_p=p, r2=r2)
 
 
@@ -379,7 +407,14 @@ class Subgroups:
 
 
 def by_subgroup(
-    effect: FloatArray, variance: FloatArray, group: Sequence[str], *, method: str = "REML", test: str = "z"
+    effect: FloatArray,
+    variance: FloatArray,
+    group: Sequence[str],
+    *,
+    method: str = "REML",
+    test: str = "z",
+    level: float = 0.95,
+    prediction: str = "metafor",
 ) -> Subgroups:
     """Pool within each group. A group of one study is listed without a result and takes no part in the test between.
 
@@ -389,8 +424,10 @@ def by_subgroup(
     fitted: list[tuple[str, Pooled | None]] = []
     for name in alphabetical(set(group)):
         rows = names == name
-        whole = rows.sum() > 1
-        fitted.append((name, pool(effect[rows], variance[rows], method=method, test=test) if whole else None))
+        found = None
+        if rows.sum() > 1:
+            found = pool(effect[rows], variance[rows], method=method, test=test, level=level, prediction=prediction)
+        fitted.append((name, found))
     results = [result for _, result in fitted if result is not None]
     if len(results) < 2:
         raise refuse(
@@ -408,19 +445,35 @@ def by_subgroup(
 
 
 def leave_one_out(
-    effect: FloatArray, variance: FloatArray, *, method: str = "REML", test: str = "z"
+    effect: FloatArray,
+    variance: FloatArray,
+    *,
+    method: str = "REML",
+    test: str = "z",
+    level: float = 0.95,
+    prediction: str = "metafor",
 ) -> tuple[Pooled, ...]:
     """The pooled effect without study 1, without study 2, …; needs three studies."""
     keep = ~np.eye(len(effect), dtype=bool)
-    return tuple(pool(effect[rows], variance[rows], method=method, test=test) for rows in keep)
+    return tuple(
+        pool(effect[rows], variance[rows], method=method, test=test, level=level, prediction=prediction)
+        for rows in keep
+    )
 
 
 def cumulative(
-    effect: FloatArray, variance: FloatArray, *, method: str = "REML", test: str = "z"
+    effect: FloatArray,
+    variance: FloatArray,
+    *,
+    method: str = "REML",
+    test: str = "z",
+    level: float = 0.95,
+    prediction: str = "metafor",
 ) -> tuple[Pooled, ...]:
     """The pooled effect of the first two studies, the first three, … in the order given."""
     return tuple(
-        pool(effect[:count], variance[:count], method=method, test=test) for count in range(2, len(effect) + 1)
+        pool(effect[:count], variance[:count], method=method, test=test, level=level, prediction=prediction)
+        for count in range(2, len(effect) + 1)
     )
 
 
@@ -474,7 +527,14 @@ class TrimAndFill:
 
 
 def trim_and_fill(
-    effect: FloatArray, variance: FloatArray, *, estimator: str = "L0", method: str = "REML", test: str = "z"
+    effect: FloatArray,
+    variance: FloatArray,
+    *,
+    estimator: str = "L0",
+    method: str = "REML",
+    test: str = "z",
+    level: float = 0.95,
+    prediction: str = "metafor",
 ) -> TrimAndFill:
     """Duval and Tweedie's estimate of the studies missing on one side, and the pooled effect with them added.
 
@@ -504,7 +564,7 @@ def trim_and_fill(
     filled = 2 * centre - y[k - missing :]
     all_effects = np.concatenate([effect, sign * filled])
     all_variances = np.concatenate([variance, v[k - missing :]])
-    pooled = pool(all_effects, all_variances, method=method, test=test)
+    pooled = pool(all_effects, all_variances, method=method, test=test, level=level, prediction=prediction)
     error = _missing_se(estimator, k, count)
     side = "right" if sign < 0 else "left"
     return TrimAndFill(estimator, side, missing, error, pooled, all_effects, all_variances)

@@ -79,18 +79,13 @@ def repeated_measures(
     _check_visits(at_visit, visit)
     of_participant = _group_of_participant(kept, in_group.codes[rows], in_group.levels, group, subject)
     groups, of_participant = _present_groups(of_participant, in_group.levels)
-    variables = {label: evaluate(piece, columns) for label, piece in formula.variables.items()}
-    _check_variables(variables, rows)
-    coding = code(formula, variables)
-    y = response[rows]
-    _check_finite(y, formula.response, rows)
-    _check_response(y, formula.response)
+    coding, x, y = _coded(formula, columns, response, rows)
     return RepeatedMeasures(
         formula=formula,
         coding=coding,
         columns=columns,
         y=y,
-        x=coding.matrix(variables, len(rows)),
+        x=x,
         subject=kept.codes,
         n_subjects=len(kept.levels),
         visit=at_visit,
@@ -99,6 +94,46 @@ def repeated_measures(
         weight=weight[rows],
         notes=_told(table.height, rows.size, who, kept, visit, at_visit),
     )
+
+
+@dataclass(frozen=True)
+class Modelled:
+    """A formula on the rows that have all its columns: `rows` (n,) of the table, `y` (n,), `x` (n, p), a name per column."""
+
+    rows: Codes
+    y: Array
+    x: Array
+    names: tuple[str, ...]
+
+
+def modelled(table: pl.DataFrame, formula: Formula) -> Modelled:
+    """The response and the design of a formula where rows stand for people, not for visits. Refuses as `repeated_measures`."""
+    for name in (formula.response, *formula.columns_used()):
+        check_column(table, name)
+    response = numbers(table, formula.response)
+    columns = {name: _column(table, name, formula, "", False) for name in formula.columns_used()}
+    usable = np.isfinite(response)
+    for column in columns.values():
+        usable &= _known(column)
+    rows = np.flatnonzero(usable)
+    if rows.size == 0:
+        raise _nothing_left(table, {formula.response: response, **columns})
+    columns = {name: _only(column, rows) for name, column in columns.items()}
+    coding, x, y = _coded(formula, columns, response, rows)
+    return Modelled(rows, y, x, coding.names)
+
+
+def _coded(
+    formula: Formula, columns: Mapping[str, Column], response: Array, rows: Codes
+) -> tuple[Coding, Array, Array]:
+    """The coding, the design (n, p) and the response (n,) of the rows used."""
+    variables = {label: evaluate(piece, columns) for label, piece in formula.variables.items()}
+    _check_variables(variables, rows)
+    coding = code(formula, variables)
+    y = response[rows]
+    _check_finite(y, formula.response, rows)
+    _check_response(y, formula.response)
+    return coding, coding.matrix(variables, len(rows)), y
 
 
 def with_response(data: RepeatedMeasures, y: Array) -> RepeatedMeasures:

@@ -255,3 +255,113 @@ def test_blinding_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str
     answer = ask(capsys, "blinding", path, "--arm", "arm", "--guess", "guess", "--json")
     assert round(answer["james"]["estimate"], 4) == 0.7479
     assert [round(b["estimate"], 4) for b in answer["bang"]] == [0.2058, 0.0144]
+
+
+def test_meta_draws_a_forest_and_a_funnel(studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("meta", studies, "--effect", "yi", "--variance", "vi", "--json")
+    answer = ask(capsys, *given, "--trim-and-fill", "--figures", tmp_path / "drawn")
+    assert answer["figures"] == ["forest.svg", "funnel.svg"]
+    forest, funnel = ((tmp_path / "drawn" / name).read_text(encoding="utf-8") for name in answer["figures"])
+    assert "row 8" in forest
+    assert "Prediction interval" in forest
+    assert funnel.count("<circle") == 8 + answer["trim_and_fill"]["filled"]
+    assert "not written" in refused(capsys, *given, "--figures", studies / "below")
+
+
+def test_meta_with_moderators_says_what_leaves_them_out(studies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("meta", studies, "--effect", "yi", "--variance", "vi", "--moderators", "dose", "--json")
+    assert main([str(a) for a in (*given, "--leave-one-out")]) == 0
+    assert "--leave-one-out: computed without the moderators" in capsys.readouterr().err
+    assert "no one pooled effect to draw" in refused(capsys, *given, "--figures", "drawn")
+
+
+def test_lines_may_end_with_a_carriage_return_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "old.csv"
+    path.write_bytes(b"yi,vi\r0.2,0.04\r0.5,0.03\r0.1,0.05\r")
+    assert ask(capsys, "meta", path, "--effect", "yi", "--variance", "vi", "--json")["k"] == 3
+
+
+NESTED = json.loads((Path(__file__).parents[1] / "reference/partial_nesting/reference.json").read_text())
+COHORTS = Path(__file__).parents[1] / "reference/data/sim_pat_cohorts.csv"
+
+
+def test_nested_gives_the_numbers_of_lme4_and_of_nlme(capsys: pytest.CaptureFixture[str]) -> None:
+    given = (
+        "nested",
+        COHORTS,
+        "--formula",
+        "chg ~ base + grp",
+        "--cluster",
+        "cohort",
+        "--clustered",
+        "grp=1",
+        "--json",
+    )
+    for more, theirs in (((), NESTED["equal"]), (("--residual-by", "grp"), NESTED["unequal"])):
+        answer = ask(capsys, *given, *more)
+        assert [c["term"] for c in answer["coefficients"]] == ["(Intercept)", "base", "grp"]
+        for key in ("estimate", "se"):
+            assert [c[key] for c in answer["coefficients"]] == pytest.approx(theirs[key], rel=1e-4)
+    assert answer["clusters"][0]["design_effect"] > 1
+    assert set(answer["residual"]) == {"0", "1"}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--cluster", "cohort", "--clustered", "grp"), "it has no ="),
+        (("--cluster", "cohort", "--clustered", "grp=9"), "nobody is in a cluster"),
+        (("--cluster", "usubjid"), "nobody shares one"),
+        (("--cluster", "team"), "There is no column 'team'"),
+    ],
+)
+def test_nested_says_what_is_wrong(more: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said in refused(capsys, "nested", COHORTS, "--formula", "chg ~ base + grp", *more, "--json")
+
+
+def missing_outcomes(path: Path) -> Path:
+    rng = np.random.default_rng(4)
+    rows = [
+        {"id": i, "week": week, "arm": "drug" if i % 2 else "placebo", "base": 20 + i % 7, "chg": chg}
+        for i in range(60)
+        for week, chg in zip((2, 4, 12), np.cumsum(rng.normal(-2 - i % 2, 3, 3)).round(2), strict=True)
+        if week < 12 or i % 5
+    ]
+    pl.DataFrame(rows).write_csv(path)
+    return path
+
+
+def test_impute_gives_every_strategy_and_delta(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = missing_outcomes(tmp_path / "trial.csv")
+    given = ["impute", path, "--subject", "id", "--visit", "week", "--arm", "arm", "--outcome", "chg"]
+    given += ["--covariates", "base", "--reference", "placebo", "--json"]
+    answer = ask(capsys, *given, "--strategy", "mar", "J2R", "--delta", "0", "2", "--imputations", "50")
+    assert answer["visits"] == ["2", "4", "12"]
+    assert answer["missing"] == {"2": 0, "4": 0, "12": 12}
+    found = {(r["strategy"], r["delta"]): r["estimate"] for r in answer["results"]}
+    assert list(found) == [("MAR", 0.0), ("MAR", 2.0), ("J2R", 0.0), ("J2R", 2.0)]
+    assert found["MAR", 0.0] < found["MAR", 2.0]
+    assert found["MAR", 0.0] < found["J2R", 0.0]
+    again = ask(capsys, *given, "--strategy", "mar", "--imputations", "50")
+    assert again["results"][0]["estimate"] == found["MAR", 0.0]
+    mean = ask(capsys, *given, "--method", "conditional-mean")
+    assert mean["results"][0]["estimate"] == pytest.approx(found["MAR", 0.0], abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--reference", "sugar"), "There is no arm 'sugar'"),
+        (("--reference", "placebo", "--compare", "placebo"), "an arm is not compared with itself"),
+        (("--reference", "placebo", "--at", "52"), "There is no visit '52'"),
+        (("--reference", "placebo", "--strategy", "BOCF"), "There is no strategy 'BOCF'"),
+        (("--reference", "placebo", "--delta", "inf"), "a delta of inf"),
+        (("--reference", "placebo", "--imputations", "1"), "1 imputations were not made"),
+    ],
+)
+def test_impute_says_what_is_wrong(
+    more: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = missing_outcomes(tmp_path / "trial.csv")
+    given = ["impute", path, "--subject", "id", "--visit", "week", "--arm", "arm", "--outcome", "chg", "--json"]
+    assert said in refused(capsys, *given, *more)

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keel.domain.errors import Refused
 from keel.outcomes import meta
+from keel.outcomes.columns import design
 from keel.outcomes.effect_size import effects
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference/meta/reference.json").read_text())
+MORE = json.loads((Path(__file__).parents[1] / "reference/meta/more.json").read_text())
 SETS: dict[str, Any] = {
     name: {"y": np.array(s["yi"]), "v": np.array(s["vi"]), "dose": np.array(s["dose"]), "group": s["group"]}
     for name, s in REFERENCE["sets"].items()
@@ -84,6 +87,52 @@ def test_meta_regression_agrees_with_metafor(extra: dict[str, Any]) -> None:
             close(getattr(ours, name), theirs[key], 5e-6)
         if theirs["r2"] is not None and ours.r2 is not None:
             close(ours.r2, theirs["r2"], 1e-4)
+
+
+@pytest.mark.parametrize("theirs", MORE["fits"], ids=lambda f: f"{f['method']}-{f['test']}-{f['moderators']}")
+def test_moderators_in_words_agree_with_metafor(theirs: dict[str, Any]) -> None:
+    table = pl.DataFrame(MORE["data"])
+    y, v = (table[name].to_numpy() for name in ("yi", "vi"))
+    names = theirs["moderators"] if isinstance(theirs["moderators"], list) else [theirs["moderators"]]
+    wanted = design(table, names, intercept=False)
+    ours = meta.pool(y, v, method=theirs["method"], test=theirs["test"], moderators=wanted.matrix, labels=wanted.labels)
+    assert [c.term.replace("=", "") for c in ours.coefficients[1:]] == theirs["terms"][1:]
+    for key in ("estimate", "se", "p"):
+        close([getattr(c, key) for c in ours.coefficients], theirs[key], 5e-6)
+    for key, name in (
+        ("tau2", "tau2"),
+        ("i2", "i2"),
+        ("r2", "r2"),
+        ("qm", "moderator_statistic"),
+        ("qm_p", "moderator_p"),
+    ):
+        close(getattr(ours, name), theirs[key], 1e-5)
+    if theirs["tau2_ci"]:
+        found = meta.heterogeneity_intervals(y, v, moderators=wanted.matrix)
+        close([found.tau2_low, found.tau2_high], theirs["tau2_ci"], 1e-5)
+        close([found.i2_low, found.i2_high], theirs["i2_ci"], 1e-5)
+        close([found.h2_low, found.h2_high], theirs["h2_ci"], 1e-5)
+
+
+@pytest.mark.parametrize("measure", MORE["measures"])
+def test_proportions_and_ratios_of_means_agree_with_metafor(measure: str) -> None:
+    ours = effects(measure, {k: np.array(x, dtype=float) for k, x in MORE["input"].items()})
+    np.testing.assert_allclose(ours, [MORE["measures"][measure][k] for k in ("yi", "vi")], rtol=1e-9, atol=1e-12)
+
+
+def test_a_ratio_of_means_of_two_signs_is_refused() -> None:
+    values = {k: np.array([x[0]], dtype=float) for k, x in MORE["input"].items()} | {"m2": np.array([-3.0])}
+    with pytest.raises(Refused, match="both of one sign"):
+        effects("ROM", values)
+
+
+def test_every_other_side_keeps_the_level_that_was_asked_for() -> None:
+    y, v, group = (SETS["eight"][key] for key in ("y", "v", "group"))
+    parts = [part for _, part in meta.by_subgroup(y, v, group, level=0.8).groups]
+    filled = meta.trim_and_fill(y, v, level=0.8).pooled
+    for found in (*parts, *meta.leave_one_out(y, v, level=0.8), *meta.cumulative(y, v, level=0.8), filled):
+        assert found is not None
+        assert found.ci_high - found.estimate == pytest.approx(1.2815515655446004 * found.se, rel=1e-9)
 
 
 @pytest.mark.parametrize("measure", REFERENCE["effects"])

@@ -154,6 +154,16 @@ def test_forests(rows: list[tuple[str, float, float, float]], less: str, more: s
     check_both(c.forest(c.Forest("Forest", studies, whole, (-9.0, 9.0) if pooled else None, 0, less, more)))
 
 
+@given(
+    st.lists(st.tuples(words, numbers, st.floats(0.01, 40)), min_size=1, max_size=12),
+    st.lists(st.tuples(numbers, st.floats(0.01, 40)), max_size=4),
+    words,
+)
+@settings(max_examples=30, deadline=None)
+def test_funnels(rows: list[tuple[str, float, float]], filled: list[tuple[float, float]], across: str) -> None:
+    check_both(c.funnel(c.Funnel("Funnel", across, tuple(rows), rows[0][1], 1.96, tuple(filled))))
+
+
 @given(st.data())
 @settings(max_examples=40, deadline=None)
 def test_alluvials(data: st.DataObject) -> None:

@@ -8,6 +8,7 @@ from keel.web.layout.charts.canvas import MEASURES, TONES, Chart, Drawing
 from keel.web.layout.charts.evidence import (
     Alluvial,
     Forest,
+    Funnel,
     KaplanMeier,
     Scatter,
     Stage,
@@ -15,6 +16,7 @@ from keel.web.layout.charts.evidence import (
     Survival,
     alluvial,
     forest,
+    funnel,
     kaplan_meier,
     scatter,
 )
@@ -40,6 +42,7 @@ __all__ = [
     "Chart",
     "Drawing",
     "Forest",
+    "Funnel",
     "Happening",
     "Journey",
     "KaplanMeier",
@@ -62,6 +65,7 @@ __all__ = [
     "Year",
     "alluvial",
     "forest",
+    "funnel",
     "journey",
     "kaplan_meier",
     "scatter",

@@ -51,6 +51,22 @@ class Forest:
 
 
 @dataclass(frozen=True)
+class Funnel:
+    """Studies by effect and standard error, each (label, effect, se); those that trim and fill adds are `filled`.
+
+    The funnel's sides are `centre` ± `reach` standard errors: where 95 % of studies lie if they differ by chance alone and
+    `reach` is 1.96.
+    """
+
+    title: str
+    across: str
+    studies: tuple[tuple[str, float, float], ...]
+    centre: float
+    reach: float
+    filled: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class Stage:
     """One moment of an alluvial: how many people are in each state then."""
 
@@ -109,6 +125,11 @@ def forest(data: Forest) -> Chart:
     return Chart(_forest(data, WIDE), _forest(data, NARROW))
 
 
+def funnel(data: Funnel) -> Chart:
+    """Studies as points, the most exact on top, within the funnel that chance alone would make."""
+    return Chart(_funnel(data, WIDE), _funnel(data, NARROW))
+
+
 def alluvial(data: Alluvial) -> Chart:
     """People flowing between states; every state is named at its first and last place and counted at each."""
     return Chart(_alluvial(data, WIDE), _alluvial(data, NARROW))
@@ -127,6 +148,9 @@ def kaplan_meier(data: KaplanMeier) -> Chart:
 # ---- forest -----------------------------------------------------------------------------------
 
 
+PREDICTION = "Prediction interval"
+
+
 def _numbers(study: Study, places: int) -> str:
     return f"{shown(study.estimate, places)} [{shown(study.low, places)}, {shown(study.high, places)}]"
 
@@ -137,7 +161,8 @@ def _forest(data: Forest, width: float) -> Drawing:
     stacked = width < WIDE
     row = 40 if stacked else 26
     numbers = max((measure(_numbers(r, data.places)) for r in rows), default=0)
-    left = 0.0 if stacked else min(max((measure(r.label) for r in rows), default=0) + 16, width * 0.36)
+    labels = [r.label for r in rows] + ([PREDICTION] if data.prediction else [])
+    left = 0.0 if stacked else min(max((measure(label) for label in labels), default=0) + 16, width * 0.36)
     right = width - 12 if stacked else width - min(numbers, width * 0.3) - 16
     extra = row if data.prediction else 0
     canvas = Canvas(width, 26 + len(rows) * row + extra + 46, data.title, says)
@@ -185,8 +210,7 @@ def _prediction(canvas: Canvas, data: Forest, x: Px, y: float, left: float, stac
     numbers = f"[{shown(low, data.places)}, {shown(high, data.places)}]"
     words_at = y - 7 if stacked else y + 4
     canvas.text(canvas.width, words_at, numbers, "c-soft c-halo", anchor="end")
-    label = "Prediction interval"
-    canvas.text(0, words_at, fit(label, (canvas.width - measure(numbers) - 8) if stacked else left - 12), "c-soft")
+    canvas.text(0, words_at, fit(PREDICTION, (canvas.width - measure(numbers) - 8) if stacked else left - 12), "c-soft")
     canvas.line(x(low), y + (9 if stacked else 0), x(high), y + (9 if stacked else 0), "c-axis", width=3)
 
 
@@ -202,6 +226,42 @@ def _forest_axis(canvas: Canvas, data: Forest, x: Px, bounds: tuple[float, float
     beside = measure(less) <= none - 8 and measure(more) <= canvas.width - none - 8
     canvas.try_text([(none - 8, y, "end") if beside else (0, y, "start")], less, "c-soft")
     canvas.try_text([(none + 8, y, "start") if beside else (canvas.width, y, "end")], more, "c-soft")
+
+
+# ---- funnel -----------------------------------------------------------------------------------
+
+
+def _funnel(data: Funnel, width: float) -> Drawing:
+    height = 360.0 if width >= WIDE else 320.0
+    says = f"{len(data.studies)} studies" + (f", {len(data.filled)} added by trim and fill" if data.filled else "")
+    canvas = Canvas(width, height, data.title, f"{says}, about {shown(data.centre, 2)}.")
+    marks = [*((effect, se) for _, effect, se in data.studies), *data.filled]
+    most = max((se for _, se in marks), default=1.0) * 1.05
+    ends = (data.centre - data.reach * most, data.centre + data.reach * most)
+    errors, top, bottom = ticks(0, most, 4), 44.0, height - 60
+    left = max(measure(shown(tick)) for tick in errors) + 14
+    effects = [effect for effect, _ in marks]
+    x = scale(min(*ends, *effects), max(*ends, *effects), left + 8, width - 20)
+    y = scale(0, most, top, bottom)
+    canvas.text(0, 14, "Standard error", "c-soft")
+    sides = [(x(data.centre), y(0)), (x(ends[0]), y(most)), (x(ends[1]), y(most))]
+    canvas.polyline(sides, "c-phase")
+    for tick in errors:
+        canvas.line(left, y(tick), width - 12, y(tick), "c-grid")
+        canvas.text(left - 6, y(tick) + 4, shown(tick), "c-soft", anchor="end")
+    canvas.line(x(data.centre), top, x(data.centre), bottom, "c-threshold")
+    canvas.line(left, bottom, width - 12, bottom, "c-axis")
+    for tick in ticks(min(*ends, *effects), max(*ends, *effects), 6):
+        canvas.line(x(tick), bottom, x(tick), bottom + 4, "c-axis")
+        canvas.try_text([(x(tick), bottom + 18, "middle")], shown(tick), "c-soft")
+    for effect, se in data.filled:
+        canvas.circle(x(effect), y(se), 4.5, "c-ring", "action")
+    for _, effect, se in data.studies:
+        canvas.circle(x(effect), y(se), 4.5, "c-dot", "action")
+    canvas.text(width - 12, height - 22, fit(data.across, width - left - 12), "c-soft", anchor="end")
+    if data.filled:
+        canvas.text(width - 12, height - 6, fit("Dashed: added by trim and fill", width - 12), "c-soft", anchor="end")
+    return canvas.svg()
 
 
 # ---- alluvial ---------------------------------------------------------------------------------
