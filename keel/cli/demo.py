@@ -359,7 +359,7 @@ class Life:
         """Somebody who takes medicines: what they are, and what was decided about the one that is in the way."""
         begun, stopped = ((self.day - timedelta(days=days)).isoformat() for days in (900, 5))
         taken = [
-            {"name": "sertraline 50 mg", "dose": "50 mg once a day", "started_on": begun},
+            {"name": "sertraline", "dose": "50 mg once a day", "started_on": begun},
             {"name": "St John's wort", "stopped_on": stopped},
             {"name": "levothyroxine", "dose": "75 µg once a day"},
         ]
@@ -367,7 +367,7 @@ class Life:
         screening.record_facts(course=self.course, facts={"medications": taken}, by=physician, at=self.at())
         medications.record_prescriber_decision(
             course=self.course,
-            medicine="sertraline 50 mg",
+            medicine="sertraline",
             decision="taper",
             prescriber="The person's own doctor (simulated)",
             on=self.day,

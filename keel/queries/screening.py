@@ -212,7 +212,7 @@ def _lines(state: Course) -> Iterator[Line]:
         made = state.overridden.get(found["rule"])
         yield Line(
             rule=found["rule"],
-            title=_title(found["rule"]),
+            title=_title(found["rule"], found["used"]),
             level=found["finding"],
             word=LEVELS[found["finding"]],
             because=found["because"],
@@ -234,11 +234,23 @@ def _lines(state: Course) -> Iterator[Line]:
         )
 
 
-def _title(rule: str) -> str:
+_SHORT = "aldh bmi cyp2d6 cyp3a4 gad hiv hppd maoi mdma pde5 ptsd qt snri ssri tca ugt"
+_CAPITALS = {**{word: word.upper() for word in _SHORT.split()}, "qtc": "QTc"}
+
+
+def _title(rule: str, used: Mapping[str, Any]) -> str:
+    """The heading of a finding: its rule in words, or the medicine as it was written and what is found of it."""
     kind, _, about = rule.partition(":")
-    if about:  # a finding about one medicine
-        return f"{about.replace('-', ' ').capitalize()} ({kind.removeprefix('medication-').replace('-', ' ')})"
-    return kind.replace("-", " ").capitalize()
+    if about:
+        told = used.get("medications", {}).get("value") or [{"name": about.replace("-", " ")}]
+        name = str(told[0]["name"])
+        return f"{name[:1].upper()}{name[1:]} ({_in_words(kind.removeprefix('medication-'))})"
+    said = _in_words(kind)
+    return said[:1].upper() + said[1:]
+
+
+def _in_words(id: str) -> str:
+    return " ".join(_CAPITALS.get(word, word) for word in id.split("-"))
 
 
 def _evidence(text: str) -> tuple[str, str]:
