@@ -664,6 +664,24 @@ def _end(
         return writing.recorded()
 
 
+@action("note_moment")
+def sign_note(*, course: str, visit: str, words: str, by: Actor, at: datetime, id: str | None = None) -> Recorded:
+    """A facilitator's own note of the day, signed by writing it; also after the release, when the day itself is closed."""
+    what = "The note was not signed"
+    if not words.strip():
+        raise refuse(what, "there are no words yet", "Write them, then sign")
+    if len(words) > 20_000:
+        raise refuse(what, f"{len(words)} characters are more than one note holds", "Divide it in two")
+    with on_course(course, by=by, what="note_moment", id=id) as (writing, state):
+        if writing.answer:
+            return writing.recorded()
+        if visit not in state.days:
+            raise refuse(what, f"no session is opened for {visit}", "Open the session first")
+        payload = {"visit": visit, "words": vault.sealer(state.participant)(words.strip())}
+        writing.append("note_written", payload, by=by, at=at, id=id)
+        return writing.recorded()
+
+
 # ---- rescue medicines ------------------------------------------------------------------------------
 
 

@@ -747,7 +747,7 @@ def _room_log(read: _Read) -> tuple[Line, ...]:
         lines.append(Line(p.id, p.came_at, "came_in", f"{name} {_WAS['came_in']}", "", "", p.amended, True))
         if p.left_at:
             lines.append(
-                Line(p.left_entry, p.left_at, "went_out", f"{name} {_WAS['went_out']}", "", "", p.amended, True)
+                Line(p.left_entry, p.left_at, "went_out", f"{name} {_WAS['went_out']}", "", "", p.left_amended, True)
             )
     return tuple(sorted(lines, key=lambda line: (line.at, line.id)))
 
@@ -770,7 +770,8 @@ def _line(row: MomentRow, read: _Read, open_: Any) -> Line:
     elif "step" in detail:
         what = str(detail["step"])
     words = open_(row.words) if row.words else ""
-    return Line(row.id, row.at, row.kind, what, words, read.name(row.by), row.amended, not row.course)
+    corrected = row.amended and row.kind != WITHDRAWN
+    return Line(row.id, row.at, row.kind, what, words, read.name(row.by), corrected, not row.course)
 
 
 def _reading(row: VitalsRow) -> str:
@@ -836,6 +837,15 @@ class Watched:
 
 
 @dataclass(frozen=True)
+class Note:
+    """What one of the team wrote about the day, and signed by writing it."""
+
+    words: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Report:
     """One person's day as the record has it."""
 
@@ -847,6 +857,7 @@ class Report:
     watched: Watched
     ended_at: datetime | None
     protocol: Protocol
+    notes: tuple[Note, ...]
 
 
 @query("see_session")
@@ -866,7 +877,50 @@ def report(*, session: str, course: str, by: Actor, at: datetime) -> Report:
         watched=_watched(session, course, person, day, ended or at, seen.protocol),
         ended_at=ended,
         protocol=seen.protocol,
+        notes=_notes(seen.row, person.visit, day),
     )
+
+
+def _notes(row: CourseRow, visit: str, day: DayRow) -> tuple[Note, ...]:
+    """The notes of the release and those that were signed apart, in the order of their time."""
+    open_ = vault.opener(row.participant)
+    held = VisitRow.objects.filter(id=f"{row.id}/{visit}").first()
+    signed = list(WordsRow.objects.filter(course=row.id, visit=visit, kind="note_written"))
+    names = account.names({w.by for w in signed} | ({held.by} if held else set()) - {""})
+    found = [Note(open_(w.words), names.get(w.by, ""), w.at) for w in signed]
+    if held and held.notes:
+        at = _left_at(day) or day.dosed_at or day.arrived_at
+        found += [Note(open_(held.notes), names.get(held.by, ""), at)] if at else []
+    return tuple(sorted(found, key=lambda note: note.at))
+
+
+@dataclass(frozen=True)
+class DayBefore:
+    """A dosing day as integration takes it over: where its report is, what was said, what the team noted."""
+
+    visit: str
+    label: str
+    on: date
+    session: str
+    state_label: str
+    said: tuple[Note, ...]
+    notes: tuple[Note, ...]
+
+
+@query("see_integration")
+def days_before(*, course: str, by: Actor, at: datetime) -> tuple[DayBefore, ...]:
+    """The dosing days of a course, the newest first; what was said under the medicine word for word."""
+    seen = see(course, by=by, what="see_integration", at=at)
+    open_ = vault.opener(seen.row.participant)
+    labels = {v.id: v.label for v in seen.protocol.visits}
+    found = []
+    for day in DayRow.objects.filter(course=course).exclude(state="prepared").order_by("-on"):
+        rows = MomentRow.objects.filter(course=course, visit=day.visit, kind__in=("said", "insight")).order_by("at")
+        said = tuple(Note(open_(m.words) if m.words else MOMENTS[m.kind], "", m.at) for m in rows)
+        label = labels.get(day.visit, day.visit)
+        notes = _notes(seen.row, day.visit, day)
+        found.append(DayBefore(day.visit, label, day.on, day.session, LABELS[day.state], said, notes))
+    return tuple(found)
 
 
 def _stretches(course: str, person: Person, end: datetime) -> tuple[tuple[str, datetime, datetime], ...]:
@@ -928,7 +982,8 @@ def emergency(*, session: str, course: str, by: Actor, at: datetime) -> Sheet:
     for row in WordsRow.objects.filter(
         course=course, kind__in=("support_person_named", "ride_home_confirmed")
     ).order_by("at", "id"):
-        words[row.kind] = open_(row.words) if row.words else ""
+        # Confirmed without words is confirmed; a word taken back is not.
+        words[row.kind] = open_(row.words) if row.words else "confirmed" if row.detail.get("confirmed") else ""
     help_ = crisis_lines(SiteRow.objects.get(id=shown.site).country)
     return Sheet(
         person=person,
@@ -1056,7 +1111,7 @@ def _known(row: SessionRow, profile: Mapping[str, str]) -> dict[str, tuple[str, 
     pieces = [
         ", ".join(str(m.detail[name]) for name in ("step", "piece") if m.detail.get(name))
         for m in moments
-        if m.kind == "music" and (m.detail.get("step") or m.detail.get("piece"))
+        if m.kind == "music" and (m.detail.get("step") or m.detail.get("piece", "stopped") != "stopped")
     ]
     noises = [m.detail["said"] for m in moments if m.kind == "room" and m.detail.get("said")]
     return {

@@ -496,7 +496,7 @@ def test_what_the_room_shares_is_corrected_and_taken_back(davis: Day) -> None:
     assert MomentRow.objects.get(id=music).at == given
     assert gaps() == [5]
     take_back(noise)
-    assert log()[noise] == ("Taken back: Room: A drill", True)
+    assert log()[noise] == ("Taken back: Room: A drill", False)
     assert "The day" not in str(days.setting(session=session, by=by, at=davis.at).items)
 
     for wrong in (

@@ -104,6 +104,30 @@ def test_what_did_not_happen_is_taken_back_and_stays_in_sight(day: Day) -> None:
         assert "taken back" in said
 
 
+def test_notes_are_signed_by_each_also_after_the_release_and_go_on_to_integration(day: Day) -> None:
+    (course,), client = day.courses, client_of(day.first)
+    give(day, course)
+    post(client, day, "moment", course, moment="said", words="The sea was inside.")
+    post(client, day, "stop", course, words="Asked to end it.")
+    with journal.writing(f"course:{course}") as writing:
+        writing.append("released", {"visit": day.visit}, by=SYSTEM, at=day.later())
+    page = f"/session/{day.session}/report/{course}/"
+    assert client.post(page, {"words": "Calm at the end."}).status_code == 302
+    assert client_of(day.second).post(page, {"words": "Slept a little."}).status_code == 302
+    assert "no words yet" in client.post(page, {"words": " "}).content.decode()
+    told = client.get(page + "?as=json").json()["notes"]
+    names = {each.id: each.name for each in Account.objects.filter(id__in=(day.first.id, day.second.id))}
+    assert [(n["words"], n["signed_by"]) for n in told] == [
+        ("Calm at the end.", names[day.first.id]), ("Slept a little.", names[day.second.id])
+    ]  # fmt: skip
+    assert "Slept a little." in client.get(page + "?as=csv").content.decode()
+    handed = client.get(f"/course/{course}/integration/").content.decode()
+    assert page in handed and "The sea was inside." in handed and "Calm at the end." in handed
+    board = client.get(f"/session/{day.session}/").content.decode()
+    assert "data-since" not in board  # the clock of somebody who left stands
+    assert not rebuild(keep=False).different
+
+
 def test_the_room_is_corrected_from_its_own_log(day: Day) -> None:
     client, board = client_of(day.first), f"/session/{day.session}/"
     post(client, day, "room", moment="music", step="Ascent")

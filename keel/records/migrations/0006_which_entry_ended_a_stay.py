@@ -17,4 +17,9 @@ class Migration(migrations.Migration):
             name="amended",
             field=models.BooleanField(default=False),
         ),
+        migrations.AddField(
+            model_name="presencerow",
+            name="left_amended",
+            field=models.BooleanField(default=False),
+        ),
     ]

@@ -51,6 +51,7 @@ class PresenceRow(ReadModel):
     left_at = models.DateTimeField(null=True)
     left_entry = word(36)  # the event that ended the stay, so that it can be corrected or taken back
     amended = models.BooleanField(default=False)
+    left_amended = models.BooleanField(default=False)
     personal = frozenset({"watches"})
 
     class Meta:

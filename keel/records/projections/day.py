@@ -69,10 +69,10 @@ def went(event: Event) -> None:
         return
     ended = PresenceRow.objects.filter(left_entry=event.id)
     if p.get("withdrawn"):
-        ended.update(left_at=None, left_entry="", amended=True)
+        ended.update(left_at=None, left_entry="", left_amended=False)
         _taken_back(event)
     else:
-        ended.update(left_at=event.occurred_at, amended=True)
+        ended.update(left_at=event.occurred_at, left_amended=True)
 
 
 def _taken_back(event: Event) -> None:

@@ -47,9 +47,18 @@ def emergency(request: HttpRequest, *, by: Actor, at: datetime, session: str, co
     return answer
 
 
-@page("see_session")
+@page("see_session", methods=("GET", "POST"))
 def report(request: HttpRequest, *, by: Actor, at: datetime, session: str, course: str) -> HttpResponse:
-    """The day of one person as a page, as PDF (`?as=pdf`) or as data (`?as=json`, `?as=csv`)."""
+    """The day of one person as a page, as PDF (`?as=pdf`) or as data (`?as=json`, `?as=csv`); a POST signs a note."""
+    reasons: tuple[Reason, ...] = ()
+    status = 200
+    if request.method == "POST":
+        try:
+            visit = days.visit_in(session=session, course=course, by=by)
+            dosing.sign_note(course=course, visit=visit, words=request.POST.get("words", ""), by=by, at=at)
+            return redirect("session_report", session=session, course=course)
+        except Refused as refused:
+            reasons, status = refused.reasons, status_of(refused)
     found = days.report(session=session, course=course, by=by, at=at)
     wanted = request.GET.get("as", "")
     name = f"session-{found.person.code}-{found.board.on}"
@@ -66,6 +75,9 @@ def report(request: HttpRequest, *, by: Actor, at: datetime, session: str, cours
         "chart": chart,
         "as_of": at,
         "simulated": settings.SIMULATED,
+        "may_note": access.may(by, "note_moment") and not found.strip.ended,
+        "reasons": reasons,
+        "given": request.POST,
     }
     with timezone.override(found.board.zone):
         if wanted == "pdf":
@@ -74,7 +86,7 @@ def report(request: HttpRequest, *, by: Actor, at: datetime, session: str, cours
                 "application/pdf",
                 f"{name}.pdf",
             )
-        return render(request, "dosing/report.html", context)
+        return render(request, "dosing/report.html", context, status=status)
 
 
 def _file(content: bytes, kind: str, name: str) -> HttpResponse:
@@ -162,6 +174,7 @@ def _data(found: Report) -> dict[str, Any]:
         "presence": [{"who": n, "role": r, "from": low, "to": high} for n, r, low, high in watched.stays],
         "presence_gaps": [{"from": g.start, "to": g.end, "minutes": round(g.minutes, 1)} for g in watched.gaps],
         "presence_proven": watched.start is not None and not watched.gaps,
+        "notes": [{"at": n.at, "words": n.words, "signed_by": n.by} for n in found.notes],
         "release": [{"item": i.id, "label": i.label, "by": i.signed_by, "at": i.signed_at} for i in person.items],
     }
 
@@ -177,6 +190,8 @@ def _csv(found: Report) -> bytes:
     for e in (*found.person.log, *found.board.log):
         if e.kind != "vitals_recorded":
             lines.append((e.at, [e.kind, *("" for _ in PLAUSIBLE), _safe(e.what), _safe(e.words), e.by]))
+    for n in found.notes:
+        lines.append((n.at, ["note_signed", *("" for _ in PLAUSIBLE), "", _safe(n.words), n.by]))
     for at, cells in sorted(lines, key=lambda line: line[0]):
         writer.writerow([at.isoformat(), *cells])
     return out.getvalue().encode()

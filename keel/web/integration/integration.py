@@ -11,6 +11,7 @@ from keel.actions import integration as actions
 from keel.domain import access
 from keel.domain.errors import Reason
 from keel.domain.events import Actor
+from keel.queries import dosing
 from keel.queries import integration as queries
 from keel.web.course.tabs import tabs
 from keel.web.layout.forms import Forms, day, day_or_none, needed, send
@@ -33,6 +34,7 @@ def show(request: HttpRequest, *, by: Actor, at: datetime, course: str) -> HttpR
         "tabs": tabs(course, by, "integration"),
         "reasons": reasons,
         "given": request.POST,
+        "days": dosing.days_before(course=course, by=by, at=at),
         "outcomes": [{"id": id, "label": label} for id, label in actions.OUTCOMES.items()],
         "may": {
             what: access.may(by, what) and not seen.strip.ended

@@ -263,6 +263,15 @@ function inUse(part) {
   return typing || changed || part.querySelector("details[open]") !== null || part.matches(":active") || part.querySelector(":active") !== null;
 }
 
+/** How a person stands, also at the border of their part and in the line on top, which is in sight when the part is not. */
+function stand(head) {
+  const person = head.closest("[data-person]");
+  const jump = document.querySelector(`[data-jump="${person?.dataset.person}"]`);
+  for (const place of [person, jump]) place?.setAttribute("data-state", head.dataset.state ?? "");
+  const words = jump?.querySelector(".unseen");
+  if (words) words.textContent = `: ${head.dataset.says ?? ""}`;
+}
+
 class Fresh {
   #timer = 0;
   #last = 0;
@@ -319,7 +328,7 @@ class Fresh {
       const focused = here.contains(document.activeElement);
       here.replaceWith(document.adoptNode(part));
       if (focused) /** @type {HTMLElement | null} */ (part.querySelector("button, a, summary"))?.focus({ preventScroll: true });
-      if (part.id.startsWith("head-")) part.closest("[data-person]")?.setAttribute("data-state", part.getAttribute("data-state") ?? "");
+      if (part.id.startsWith("head-")) stand(part);
     }
     sayNext();
     tick();
