@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from soak.outbox import TAPS, Storm, Tablet
-from soak.warm import warm_house
-from tests.journeys.house import databases
+from tests.journeys.house import databases, opened
 from tests.web import gallery
 
 BETWEEN_SECONDS = 12
@@ -29,7 +28,7 @@ def run(seed: int, minutes: float) -> Iterator[dict[str, Any]]:
     both = ("sqlite", "postgresql") if "KEEL_TEST_PG" in os.environ else ("sqlite",)
     for setting in both:
         with tempfile.TemporaryDirectory(prefix="keel-cut-") as home, databases(setting) as database, \
-             gallery.chromium() as browser, warm_house(Path(home), database) as house:  # fmt: skip
+             gallery.chromium() as browser, opened(Path(home), database) as house:  # fmt: skip
             storm = Cut(house, browser)
             yield {"database": setting, **storm.cut(seed, minutes / len(both), Path(home) / "profile")}
             yield {"database": setting, "runs": 1, "invariants": storm.aftermath()}

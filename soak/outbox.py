@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from soak.warm import warm_house
-from tests.journeys.house import House, databases
+from tests.journeys.house import House, databases, opened
 from tests.web import gallery
 
 SCENES = "tests.journeys.day_scenes"
@@ -203,9 +202,7 @@ class Storm:
 
     def _kill_server(self) -> None:
         port = urlsplit(self.house.url).port or 0
-        assert self.house.server
-        self.house.server.kill()
-        self.house.server.wait()
+        self.house.kill()
         self.house.start(port)
 
     def _calm(self, tablets: Sequence[Tablet]) -> bool:
@@ -286,7 +283,7 @@ def run(seed: int, minutes: float) -> Iterator[dict[str, Any]]:
     for setting in both:
         until = time.monotonic() + minutes * 60 / len(both)
         with tempfile.TemporaryDirectory(prefix="keel-storm-") as home, databases(setting) as database, \
-             gallery.chromium() as browser, warm_house(Path(home), database) as house:  # fmt: skip
+             gallery.chromium() as browser, opened(Path(home), database) as house:  # fmt: skip
             storm, first = Storm(house, browser), number
             while time.monotonic() < until:
                 yield {"database": setting, **storm.run(seed + number)}

@@ -29,6 +29,7 @@ class Clinic:
         self.now = datetime.fromisoformat(self.scene["start"]).astimezone(ZONE)
         self.house.at(self.now)
         self.desks: dict[str, Any] = {}
+        self.keyed: set[str] = set()
 
     def desk(self, role: str) -> Any:
         """The page of a member of staff, signed in once."""
@@ -37,6 +38,21 @@ class Clinic:
             self.house.sign_in(page, self.scene["emails"][f"north/{role}"])
             self.desks[role] = page
         return self.desks[role]
+
+    def key(self, desk: Any, sheet: str, keyed: dict[str, str]) -> None:
+        """Fill a sheet: item by item as a hand does the first time, in one step when that sheet comes again."""
+        if sheet in self.keyed:
+            assert desk.evaluate(KEY_IN_AT_ONCE, keyed) == len(keyed), desk.url
+            return
+        self.keyed.add(sheet)
+        kinds = desk.evaluate(KINDS_THERE)
+        for name, value in keyed.items():
+            if kinds[name] == "radio":
+                desk.locator(f"[name='{name}'][value='{value}']").check()
+            elif kinds[name].startswith("select"):
+                desk.locator(f"[name='{name}']").select_option(value)
+            else:
+                desk.locator(f"[name='{name}']").fill(value)
 
     def visit(self, id: str) -> Visit:
         """A visit of the protocol, in whichever arm it is."""
@@ -144,10 +160,8 @@ class Person:
             "psychedelic_use_last_months": "240",
             "scales.grid-hamd-17": "22",
         }
-        for name, value in numbers.items():
-            field = desk.locator(f"[name='{name}']")
-            if field.count():
-                field.fill(value)
+        kinds = desk.evaluate(KINDS_THERE)
+        keyed = {name: value for name, value in numbers.items() if name in kinds}
         yes = {
             "support_person",
             "ride_home",
@@ -155,11 +169,11 @@ class Person:
             "speaks_language",
             "suicidality.reviewed_by_clinician",
         }
+        asked_apart = {"sex", "pregnancy_test", "can_become_pregnant", "first_episode"}
         for name in catalogue():
-            field = desk.locator(f"[name='{name}'][type=radio]")
-            if field.count() and name not in ("sex", "pregnancy_test", "can_become_pregnant", "first_episode"):
-                wanted = "yes" if name in yes else "no"
-                desk.locator(f"[name='{name}'][value={wanted}]").check()
+            if kinds.get(name) == "radio" and name not in asked_apart:
+                keyed[name] = "yes" if name in yes else "no"
+        self.clinic.key(desk, "facts", keyed)
         desk.locator("[name=sex]").select_option("male")
         for diagnosis in diagnoses:
             desk.locator(f"[name=diagnoses][value={diagnosis}]").check()
@@ -245,22 +259,16 @@ class Person:
             desk.locator(f"a[href*='/enter/{name}/']").first.click()
         else:
             desk = self.desk(role, f"visit/{visit}/enter/{name}/?of={of}")
-        definition = instrument(name)
         answers: dict[str, Any] = {}
+        definition = instrument(name)
         while (item := next_item(definition, answers)) is not None and item.id not in answers:
             codes = item.answers.allowed()
             value: Any = codes[int(share * (len(codes) - 1))] if codes else item.answers.low
             if definition.id.startswith("c-ssrs") or item.id in {i for s in definition.safety for i in s.items()}:
                 value = codes[0]
             answers[item.id] = value
-            field = desk.locator(f"[name='item-{item.id}']")
-            tag = field.first.evaluate("f => f.type || f.tagName")
-            if tag == "radio":
-                desk.locator(f"[name='item-{item.id}'][value='{value}']").check()
-            elif tag.startswith("select"):
-                field.select_option(str(value))
-            else:
-                field.fill(str(value))
+        keyed = {f"item-{id}": str(value) for id, value in answers.items()}
+        self.clinic.key(desk, name, keyed)
         if desk.locator("[name=paper]").count():
             desk.locator("[name=paper]").select_option("yes" if paper else "no")
         self.press(desk, "Enter and score")
@@ -335,6 +343,21 @@ class Person:
         self.sign_verdict()
 
 
+KINDS_THERE = (
+    "() => Object.fromEntries([...document.querySelectorAll('[name]')].map(f => [f.name, f.type || f.tagName]))"
+)
+KEY_IN_AT_ONCE = """keyed => Object.entries(keyed).filter(([name, value]) => {
+    const fields = [...document.getElementsByName(name)]
+    const field = fields.find(f => f.type === "radio" ? f.value === value : true)
+    if (!field) return false
+    if (field.type === "radio") field.checked = true
+    else field.value = value
+    for (const told of ["input", "change"]) field.dispatchEvent(new Event(told, { bubbles: true }))
+    return field.type === "radio" || field.value === value
+}).length"""
+"""Fills a sheet in one step and gives how many items took their answer: for sheets that were keyed by hand once."""
+
+
 def _shelf() -> frozenset[str]:
     from keel.library import shelf
 
@@ -346,6 +369,7 @@ class Board:
 
     def __init__(self, clinic: Clinic, people: list[Person], visit: str):
         self.clinic, self.people, self.visit = clinic, people, visit
+        self.opened: dict[str, datetime] = {}
         desk = people[0].desk("facilitator", "dosing/")
         section = desk.locator(f"section:has(input[name=visit][value='{visit}'])")
         section.get_by_label("Room").fill("The garden room")
@@ -358,9 +382,12 @@ class Board:
         self.path = re.sub(r"^https?://[^/]+", "", desk.url)
 
     def tablet(self, role: str) -> Any:
+        """The tablet with the board open. It is opened anew only where the clock has jumped, or after another page."""
         page = self.clinic.desk(role)
-        page.goto(self.path)
-        page.wait_for_load_state()
+        if self.opened.get(role) != self.clinic.now or not page.url.endswith(self.path):
+            page.goto(self.path)
+            page.locator("main[data-ready]").wait_for()
+            self.opened[role] = self.clinic.now
         return page
 
     def send(self, role: str, kind: str, person: Person | None = None, **fields: str) -> None:
