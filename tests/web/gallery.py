@@ -404,7 +404,7 @@ def playwright() -> Iterator[Any]:
 
 def launch(start: Callable[..., Any], **more: object) -> Any:
     """Start a browser, KEEL_CHROMIUM or the one on PATH, in the way of `start`."""
-    path = os.environ.get("KEEL_CHROMIUM") or shutil.which("chromium")
+    path = os.environ.get("KEEL_CHROMIUM") or shutil.which("chromium-headless-shell") or shutil.which("chromium")
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     return start(executable_path=path, args=[*quiet, "--no-first-run"], **more)
 
