@@ -41,7 +41,8 @@ def rows(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
     first = text.split("\n", 1)[0]
     separator = max(",;\t", key=first.count)
     csv.field_size_limit(WIDEST)
-    reader = csv.reader(io.StringIO(text), delimiter=separator, strict=False)
+    reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
+    # Strict: a quotation mark that is never closed would swallow the rows after it without a word.
     number = 0
     while True:
         number += 1
@@ -50,9 +51,23 @@ def rows(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise refuse(f"{file} was not read", str(error), "Mend that row", where=f"row {number}") from None
+            why = "a quotation mark in it is not closed" if "end of data" in str(error) else str(error)
+            raise refuse(f"{file} was not read", why, "Mend that row", where=f"row {number}") from None
         if any(cell.strip() for cell in row):
             yield number, row
+
+
+def check_header(header: Sequence[str], file: str, where: str) -> None:
+    """Two columns of one name: one of them would be lost."""
+    twice = next((name for n, name in enumerate(header) if name and name in header[:n]), "")
+    if twice:
+        column = len(header) - list(reversed(header)).index(twice)
+        raise refuse(
+            f"{file} was not read",
+            f"the column {twice} stands twice",
+            "Name each once",
+            where=f"{where}, column {column}",
+        )
 
 
 def as_csv(header: Sequence[str], lines: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> str:

@@ -100,7 +100,10 @@ def test_an_unknown_type_and_codes_that_are_none() -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"", "no column"),
+        (b"", "there is no field"),
+        (a_dictionary(), "there is no field"),
+        (a_dictionary(radio("a")) + b'b,mine,,radio,"never closed\nc,mine,,yesno,c\n', "not closed"),
+        (a_dictionary(radio("a")).replace(b"Field Note", b"Form Name"), "the column Form Name stands twice"),
         (b"a,b,c\n1,2,3\n", "is not a data dictionary"),
         (b"\xff\xfe\x00\xd8", "encoding"),
         (a_dictionary(radio("")), "A row has no name"),
@@ -109,10 +112,13 @@ def test_an_unknown_type_and_codes_that_are_none() -> None:
 )
 def test_what_is_no_dictionary(data: bytes, says: str) -> None:
     report = dictionary.imported(data, "x.csv", OWN)
-    if data == b"":
-        assert report.ok and report.fields == 0 and report.definitions == ()
-    else:
-        assert says in " ".join(refused(report))
+    assert says in " ".join(f"{finding.where}: {finding.what}" for finding in report.findings)
+    assert refused(report)
+
+
+def test_slips_of_the_pen_are_told() -> None:
+    told = suspicious(take(radio("Has space"), {**radio("b"), dictionary.CHOICES: "0 no | 1, yes"}))
+    assert "takes no field called 'Has space'" in told[0] and "'0 no' has no comma" in told[1]
 
 
 def test_windows_line_ends_and_latin_1_are_read_and_told() -> None:
@@ -220,6 +226,17 @@ def question(name: str, kind: str = "select_one l", **more: str) -> Row:
             a_sheet(question("a"), choices=[{"list_name": "l", "name": "0"}, {"list_name": "l", "name": "0"}]),
             "choices, row 2, name",
             "stands twice",
+        ),
+        (a_sheet(question("g", "begin group"), question("a")), "survey, row 2, type", "never ended"),
+        (a_sheet(question("a"), question("", "end repeat")), "survey, row 3, type", "ends nothing"),
+        (a_sheet(question("g", "begin group"), question("", "end repeat")), "survey, row 3, type", "ends nothing"),
+        (a_sheet(question("a", "select one from l")), "survey, row 2, type", "before 2012"),
+        (a_sheet(question("a", "select all that apply from l")), "survey, row 2, type", "before 2012"),
+        (a_sheet(), "survey, row 2", "holds no form"),
+        (
+            workbook.written({"survey": (("type", "name", "name"), [question("a")])}),
+            "survey, row 1, column 3",
+            "not read",
         ),
         (workbook.written({"other": (("a",), [{"a": "1"}])}), "x.xlsx", "no XLSForm"),
         (b"PK\x03\x04 nothing", "x.xlsx", "was not read"),

@@ -26,7 +26,7 @@ from keel.exchange.forms import (
 )
 from keel.exchange.logic import CannotSay
 from keel.exchange.report import Finding, Report
-from keel.exchange.text import as_csv, decoded, rows, sha256
+from keel.exchange.text import as_csv, check_header, decoded, rows, sha256
 
 NAME = "Variable / Field Name"
 FORM = "Form Name"
@@ -215,9 +215,11 @@ def _form(name: str, parts: tuple[Drawn, ...], file: str, digest: str, findings:
 def read_fields(text: str, file: str) -> Iterator[Field]:
     """The rows of a dictionary. Refuses a file whose header is not one, naming the columns that are missing."""
     header: list[str] = []
+    number = 0
     for number, row in rows(text, file):
         if not header:
             header = [_SAME.get(cell.strip().lower(), cell.strip()) for cell in row]
+            check_header(header, file, f"row {number}")
             missing = [column for column in (NAME, FORM, TYPE, LABEL) if column not in header]
             if missing:
                 raise refuse(
@@ -239,6 +241,8 @@ def read_fields(text: str, file: str) -> Iterator[Field]:
         if not name:
             raise refuse("A row has no name", "every field has one", "Name it", where=f"row {number}, {NAME}")
         yield Field(name, f"row {number}", cells)
+    if number < 2:
+        raise refuse(f"{file} holds no form", "there is no field in it", "Export the form again", where=file)
 
 
 def _drawn(one: Field) -> Drawn:
@@ -255,6 +259,7 @@ def _drawn(one: Field) -> Drawn:
         what = f"There is no field type {kind!r} in REDCap" if kind else "The row has no field type"
         refused = Finding("refused", f"{one.where}, {TYPE}", what, f"It is one of {', '.join(sorted(_TYPES))}")
         return _with(without_place(base, ""), refused)
+    base = _with(base, *_slips(one))
     if cells.get(IDENTIFIER, "").lower() in ("y", "yes", "1"):
         return without_place(base, "It identifies a person: that belongs in the vault, not in an answer")
     try:
@@ -262,6 +267,18 @@ def _drawn(one: Field) -> Drawn:
     except Refused as refused_here:
         reasons = [Finding("refused", f"{one.where}, {r.where}", r.what, r.mend) for r in refused_here.reasons]
         return _with(without_place(base, ""), *reasons)
+
+
+def _slips(one: Field) -> Iterator[Finding]:
+    """What can be read and yet was surely meant otherwise."""
+    if not _NAME.fullmatch(one.name):
+        what = f"REDCap takes no field called {one.name!r}"
+        yield Finding("suspicious", f"{one.where}, {NAME}", what, "Small letters, digits and _, a letter first")
+    if one.cells.get(TYPE) in ("radio", "dropdown", "checkbox"):
+        for part in re.split(r"\||\n", one.cells.get(CHOICES, "")):
+            if part.strip() and "," not in part:
+                what = f"The choice {part.strip()!r} has no comma: all of it is its code"
+                yield Finding("suspicious", f"{one.where}, {CHOICES}", what, "Give code, label")
 
 
 def _with(drawn: Drawn, *findings: Finding) -> Drawn:
@@ -272,6 +289,7 @@ def _logic(cells: Mapping[str, str], column: str) -> Logic | None:
     return Logic(cells[column], column) if cells.get(column) else None
 
 
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _NUMBERS = re.compile(r"number(_[1-4]dp)?(_comma_decimal)?|integer")
 
 

@@ -43,7 +43,7 @@ _PLAIN = frozenset(
     ("text", "note", "date", "time", "datetime", "geopoint", "geotrace", "geoshape", "image", "audio", "video", "file",
      "barcode", "acknowledge", "hidden", "rank", "xml-external", "csv-external", "start", "end", "today", "deviceid",
      "phonenumber", "username", "email", "simserial", "subscriberid", "audit", "background-audio", "start-geopoint",
-     "phone", "osm", "select_one_from_file", "select_multiple_from_file", "select_one_external", "select_one_geojson", "dateTime")
+     "phone", "osm", "select_one_from_file", "select_multiple_from_file", "select_one_external", "select_one_geojson", "dateTime", "string")
 )  # fmt: skip
 _SHAPES = frozenset(("begin_group", "end_group", "begin_repeat", "end_repeat"))
 _READ = frozenset(("select_one", "select_multiple", "integer", "decimal", "range", "calculate"))
@@ -195,7 +195,9 @@ def _read(sheets: Mapping[str, list[workbook.Row]], file: str) -> Iterator[Drawn
         why = f"it has {', '.join(sheets) or 'no sheet'}"
         raise refuse(f"{file} is no XLSForm", f"there is no sheet called survey: {why}", "Add it", where=file)
     survey = sheets["survey"]
-    if survey and not any("type" in row for _, row in survey):
+    if not survey:
+        raise refuse(f"{file} holds no form", "the sheet survey has no row", "Add the questions", where="survey, row 2")
+    if not any("type" in row for _, row in survey):
         raise refuse(f"{file} is no XLSForm", "survey has no column type", "Add it", where="survey, row 1")
     lists: dict[str, list[tuple[int, dict[str, str]]]] = {}
     for number, row in sheets.get("choices", []):
@@ -217,6 +219,7 @@ def _drawn_rows(
 ) -> Iterator[Drawn]:
     unnamed: Counter[str] = Counter()
     around: list[tuple[str, str]] = []
+    opened: list[int] = []
     for number, row in survey:
         cells = {key: value for key, value in row.items() if key != "name"}
         kind = _kind(cells.get("type", ""))
@@ -231,15 +234,26 @@ def _drawn_rows(
         yield _drawn(Field(name, f"survey, row {number}", cells), kind, listed, around, lists)
         if kind in ("begin_group", "begin_repeat"):
             around.append((kind, cells.get("relevant", "")))
-        elif kind in ("end_group", "end_repeat") and around:
-            around.pop()
+            opened.append(number)
+        elif kind in ("end_group", "end_repeat"):
+            if not around or around.pop()[0] != kind.replace("end", "begin"):
+                raise _unpaired(f"This {kind} ends nothing that began", number)
+            opened.pop()
+    if opened:
+        raise _unpaired(f"What begins here ({around[-1][0]}) is never ended", opened[-1])
+
+
+def _unpaired(what: str, number: int) -> Exception:
+    why = "groups and repeats lie one in another"
+    return refuse(what, why, "Pair each begin with its end", where=f"survey, row {number}, type")
 
 
 def _kind(text: str) -> str:
     words = text.strip().split()
     if len(words) > 1 and words[0] in ("begin", "end"):
         return f"{words[0]}_{words[1]}"
-    return {"select": "select_one", "int": "integer"}.get(words[0], words[0]) if words else ""
+    first = words[0].removeprefix("uri:") if words else ""
+    return {"select": "select_one", "int": "integer"}.get(first, first)
 
 
 def _drawn(one: Field, kind: str, listed: str, around: list[tuple[str, str]], lists: Mapping[str, Any]) -> Drawn:
@@ -257,13 +271,17 @@ def _drawn(one: Field, kind: str, listed: str, around: list[tuple[str, str]], li
         what = f"There is no type {kind!r} in XLSForm" if kind else "The row has no type"
         return _refused(base, "type", what, f"It is one of {', '.join(sorted(_READ | _PLAIN | _SHAPES))}")
     if one.name.startswith("(") and kind != "note":
-        return _refused(base, "name", "The row has no name", "Name it")
+        return _refused(base, "name", "The row has no name", "Name it; a formula counts once its value is saved")
     if any(shape == "begin_repeat" for shape, _ in around):
         return without_place(base, "It is asked any number of times (inside a repeat): kept, not scored here")
     if kind in _PLAIN:
         return without_place(base, f"It has no codes to score (type {kind}): kept, and given back to XLSForm")
     if kind == "calculate":
         return Drawn(**{**base.__dict__, "calculation": Logic(cells.get("calculation", ""), "calculation")})
+    if kind.startswith("select") and listed in ("one", "all") and " from " in cells.get("type", ""):
+        return _refused(
+            base, "type", "The type is spelled as before 2012", "Write select_one or select_multiple, then the list"
+        )
     if kind.startswith("select") and listed not in lists:
         return _refused(base, "type", f"There is no list {listed!r} in the sheet choices", "Add it, or mend its name")
     return _with_answers(base, kind, listed, lists)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import openpyxl
 
 from keel.domain.errors import refuse
+from keel.exchange.text import check_header
 
 # A form of 5,000 questions unpacks to a few megabytes.
 LARGEST_FILE = 32 * 1024 * 1024
@@ -102,11 +103,19 @@ def _rows(sheet: openpyxl.worksheet.worksheet.Worksheet, file: str) -> Iterator[
             raise _too_much(file, f"sheet {sheet.title} has more than {MOST_ROWS} rows")
         row = [_text(cell) for cell in cells]
         if not header:
-            header = [_KNOWN.get(cell.strip().lower(), cell.strip()) for cell in row]
+            header = _header(row, sheet.title, number, file)
             continue
         named = {name: cell for name, cell in zip(header, row, strict=False) if name and cell}
         if named:
             yield number, named
+
+
+def _header(row: Sequence[str], sheet: str, number: int, file: str) -> list[str]:
+    """The names of the columns. In the sheets of the form each stands once; elsewhere a further column keeps its place."""
+    names = [_KNOWN.get(cell.strip().lower(), cell.strip()) for cell in row]
+    if sheet.strip().lower() in ("survey", "choices", "settings"):
+        check_header(names, file, f"{sheet}, row {number}")
+    return [f"{name} ({n})" if name and name in names[: n - 1] else name for n, name in enumerate(names, 1)]
 
 
 def _text(cell: object) -> str:
