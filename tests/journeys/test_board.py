@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+import wave
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ def test_two_tablets_lose_nothing_and_agree(house: House, browser: Any) -> None:
         one.tap(ada, what)
     one.vitals(ben, 141, 88, 90)
     one.says("4 entries are saved on this device")
+    one.page.get_by_text("Out of touch").wait_for()  # not "up to date" a moment longer than the network was there
     two.tap(cleo, "Silence")
     two.tap(cleo, "Insight")
     two.vitals(cleo, 133, 80, 76)
@@ -138,14 +140,36 @@ def test_what_a_rule_refuses_stays_in_sight_until_somebody_settles_it(house: Hou
     tablet.vitals(ada, 82, 128, 71)  # upside down
     refused = tablet.page.locator("[data-outbox-refusals]")
     refused.get_by_text("82 over 128 is upside down").wait_for()
-    tablet.tap(ada, "Water")  # and nothing behind it waits
-    until(lambda: house.make(f"{SCENES}:standing", session=scene["session"])["moments"], tablet.page)
+    room = tablet.page.locator("details[data-shared]")
+    room.locator("summary").first.click()
+    room.get_by_role("button", name="leaves the room").first.click()  # and nothing behind it waits
+    shared = tablet.page.locator("#part-room")
+    shared.get_by_text("Wait until they are there").wait_for()
+    room.get_by_role("button", name="Take back:").click()  # it was the wrong one
+    shared.get_by_text("As many as asked for").wait_for()
+    room.locator("#files").set_input_files({"name": "Sea.wav", "mimeType": "audio/wav", "buffer": silence()})
+    room.get_by_role("button", name="Sea.wav").click()
+    shared.get_by_text("Music: Sea").or_(shared.get_by_text("Music: stopped")).wait_for()  # played, and logged
+    assert [m[2] for m in house.make(f"{SCENES}:standing", session=scene["session"])["moments"]][:2] == [
+        "withdrawn", "music",
+    ]  # fmt: skip
     tablet.page.reload()
     tablet.page.locator("main[data-ready]").wait_for()
     refused.get_by_text("82 over 128 is upside down").wait_for()
     refused.get_by_role("button", name="Remove it from this device").click()
     until(lambda: refused.locator("li").count() == 0, tablet.page)
     assert house.make(f"{SCENES}:standing", session=scene["session"])["vitals"] == []
+
+
+def silence(seconds: int = 1) -> bytes:
+    """A WAV file in which nothing is heard."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8_000)
+        sound.writeframes(bytes(2 * 8_000 * seconds))
+    return file.getvalue()
 
 
 SIZES = {"phone": (390, 844), "tablet": (1180, 820), "desktop": (1440, 900)}
