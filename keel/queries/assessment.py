@@ -243,6 +243,10 @@ class OneResponse:
     def timed(self) -> bool:
         return any(item.took for item in self.items)
 
+    @property
+    def reconsidered(self) -> bool:
+        return any(item.before for item in self.items)
+
 
 @query("see_responses")
 def response(*, course: str, response: str, by: Actor, at: datetime) -> OneResponse:
