@@ -415,7 +415,10 @@ def sign_verdict(*, course: str, by: Actor, at: datetime, id: str | None = None)
     with on_course(course, by=by, what="sign_verdict", id=id) as (writing, state):
         if writing.answer:
             return writing.recorded()
-        screening.check_sign_verdict(state, today=today_at(state.site, at))
+        today = today_at(state.site, at)
+        screening.check_sign_verdict(state, today=today)
+        guard = "admit" if state.enrolled_on is None else "give_dose"
+        screening.check_rules_stand(state, _findings(_verdict(state, today, guard)))
         overridden = sorted(r for r in state.overridden if any(f["rule"] == r for f in state.findings))
         payload = {"verdict": screening.verdict_as_it_stands(state), "overridden": overridden}
         writing.append("verdict_signed", payload, by=by, at=at, id=id)

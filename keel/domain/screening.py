@@ -183,6 +183,19 @@ def check_sign_verdict(course: Course, *, today: date) -> None:
         )
 
 
+def check_rules_stand(course: Course, now: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse to sign what the rules, as they are `now`, no longer say: a rule may have got a new version since."""
+    before, after = ({f["rule"]: (f["finding"], f["version"]) for f in found} for found in (course.findings, now))
+    changed = sorted(rule for rule in before.keys() | after.keys() if before.get(rule) != after.get(rule))
+    if changed:
+        raise refuse(
+            "The verdict was not signed",
+            f"the rules have changed since it was judged: {', '.join(changed[:5])}",
+            "Judge again today, look at it, then sign",
+            code="stale-verdict",
+        )
+
+
 def check_enrol(course: Course, documents: Sequence[str], *, on: date, today: date) -> None:
     """Refuse enrolment with everything that is still in the way. `documents`: those that this study requires."""
     reasons = list(_in_the_way(course, documents))

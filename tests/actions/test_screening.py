@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -274,6 +275,21 @@ def test_a_physician_overrides_with_a_reason_and_the_finding_stays_listed(clinic
     opened = vault.opener(state_of(course).participant)(row.overridden_because)
     assert opened == "A small one, ten years ago."
     assert "ten years" not in EventRow.objects.get(kind="finding_overridden").payload
+
+
+def test_a_rule_with_a_new_version_is_judged_again_before_anybody_signs(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    course = begin(clinic)
+    screening.record_facts(**facts_of(clinic, course, CLEAR_FACTS))
+    rules = screening.rules_for("davis-2021")
+    newer = replace(rules, rules=tuple(replace(r, version=r.version + 1) if r.id == "qtc" else r for r in rules.rules))
+    monkeypatch.setattr(screening, "rules_for", lambda protocol: newer)
+    said: dict[str, Any] = {"course": course, "by": clinic.staff["physician"], "at": clinic.at}
+    refused(screening.sign_verdict, "the rules have changed since it was judged: qtc", **said)
+    screening.judge(**said)
+    screening.sign_verdict(**said)
+    assert state_of(course).signed_verdict
 
 
 def test_an_override_of_unknown_is_none_of_stop(clinic: Clinic) -> None:
