@@ -192,6 +192,18 @@ def _check(trial: Repeated) -> None:
                 "The outcomes were not imputed", f"every value at visit {name} is the same", where=name, code="constant"
             )
 
+    seen = (~trial.missing).astype(np.int64)
+    never = np.argwhere(np.triu(seen.T @ seen == 0))
+    if len(never):
+        one, other = (trial.visits[t] for t in never[0])
+        raise refuse(
+            "The outcomes were not imputed",
+            f"nobody was seen at both {one} and {other}, so nothing says how they go together",
+            "Leave one of the two visits out",
+            where=f"{one}, {other}",
+            code="never_together",
+        )
+
 
 def _code(trial: Repeated, reference: str) -> int:
     if reference not in trial.arms:
@@ -217,7 +229,16 @@ def draw_parameters(trial: Repeated, draws: int, *, seed: int) -> Parameters:
     kept_beta, kept_sigma = [], []
     steps = BURN_IN + rounds * THIN
     for turn in range(1, steps + 1):
-        beta, sigma = _draw_given_complete(y, x, rng)
+        try:
+            beta, sigma = _draw_given_complete(y, x, rng)
+        except np.linalg.LinAlgError:
+            raise refuse(
+                "The outcomes were not imputed",
+                "what one visit leaves unexplained follows exactly from another visit, or from the covariates",
+                "Look for visits that were copied, or for a covariate that repeats the outcome",
+                where="outcome",
+                code="singular",
+            ) from None
         if turn > BURN_IN and (turn - BURN_IN) % THIN == 0:
             kept_beta.append(beta)
             kept_sigma.append(sigma)
@@ -468,7 +489,7 @@ def reml_parameters(trial: Repeated) -> Parameters:
     long = pl.DataFrame(
         {
             "y": trial.y.ravel(),
-            "visit": [f"v{t:03d}" for _ in range(n) for t in range(visits)],
+            "visit": pl.Series(trial.visits * n, dtype=pl.Enum(trial.visits)),
             "subject": np.repeat(np.arange(n), visits).astype(str),
             "arm": [f"a{code:03d}" for code in trial.arm for _ in range(visits)],
             **columns,

@@ -168,6 +168,26 @@ def fit_nested(
     Refuses missing values, repeated columns, a kind with fewer than two clusters or with nobody sharing one.
     """
     _check(outcome, matrix, labels, clusters)
+    try:
+        return _fitted(outcome, matrix, labels, clusters, residual_by, level)
+    except np.linalg.LinAlgError:
+        raise refuse(
+            "The nested model was not fitted",
+            "its variances cannot be told apart in these data, or values lie too far apart for the arithmetic",
+            "Look for a value of another unit, or use fewer kinds of cluster",
+            where="outcome",
+            code="singular",
+        ) from None
+
+
+def _fitted(
+    outcome: FloatArray,
+    matrix: FloatArray,
+    labels: Sequence[str],
+    clusters: Mapping[str, Sequence[str | None]],
+    residual_by: Sequence[str] | None,
+    level: float,
+) -> Nested:
     groups = ["all"] * len(outcome) if residual_by is None else list(residual_by)
     names = sorted(set(groups))
     model = _model(outcome, matrix, clusters, groups)
@@ -211,6 +231,25 @@ def _check(
                 where=name,
                 code="too-few",
             )
+        _check_apart(matrix, name, members)
+
+
+def _check_apart(matrix: FloatArray, name: str, members: Sequence[str | None]) -> None:
+    """Refuse clusters that the fixed effects tell apart already: nothing is left then to see how clusters differ."""
+    codes = _codes(members)
+    count = int(codes.max()) + 1
+    if count > matrix.shape[1]:
+        return
+    own = (codes[:, None] == np.arange(count)[None, :]).astype(np.float64)
+    left = own - matrix @ np.linalg.lstsq(matrix, own, rcond=None)[0]
+    if float(np.abs(left).max()) < 1e-8:
+        raise refuse(
+            f"The effect of {name} cannot be estimated",
+            f"{count} clusters are told apart already by the {matrix.shape[1]} coefficients of the formula",
+            "Give more clusters, or fewer terms",
+            where=name,
+            code="too-few",
+        )
 
 
 def _sizes(members: Sequence[str | None]) -> FloatArray:

@@ -136,6 +136,33 @@ def test_a_trial_that_cannot_be_imputed_is_refused(rows: list[tuple[str, str, st
         mi.lay_out(table, subject="id", visit="visit", arm="arm", outcome="y")
 
 
+def copied(second: object, *, apart: bool = False) -> mi.Repeated:
+    """Forty people at two visits; `apart` lets nobody have both."""
+    rng = np.random.default_rng(2)
+    rows: list[tuple[str, str, str, float | None]] = []
+    for i in range(40):
+        y = float(rng.normal())
+        later = y if second == "copied" else float(rng.normal())
+        half = apart and i % 4 < 2
+        rows += [(f"p{i}", "V1", "ab"[i % 2], None if half else y), (f"p{i}", "V2", "ab"[i % 2], later)]
+        rows[-1] = (*rows[-1][:3], None if apart and not half else later)
+    table = pl.DataFrame(rows, schema=["id", "visit", "arm", "y"], orient="row")
+    return mi.lay_out(table, subject="id", visit="visit", arm="arm", outcome="y")
+
+
+def test_a_visit_that_repeats_another_is_refused() -> None:
+    trial = copied("copied")
+    with pytest.raises(Refused, match="follows exactly from another visit"):
+        mi.draw_parameters(trial, 20, seed=1)
+    with pytest.raises(Refused, match="Visits V1 and V2"):
+        mi.reml_parameters(trial)
+
+
+def test_two_visits_that_nobody_has_both_of_are_refused() -> None:
+    with pytest.raises(Refused, match="nobody was seen at both V1 and V2"):
+        copied("new", apart=True)
+
+
 def test_unknown_names_are_refused() -> None:
     trial = simulated("sim_pat_mmrm_24x4.csv")
     parameters = mi.reml_parameters(trial)

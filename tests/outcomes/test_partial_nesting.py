@@ -92,3 +92,18 @@ def test_what_cannot_be_estimated_is_refused() -> None:
         fitted(np.full(DATA.height, 3.0))
     with pytest.raises(Refused, match="missing"):
         fitted(np.full(DATA.height, np.nan))
+
+
+def test_clusters_that_the_formula_tells_apart_already_are_refused() -> None:
+    cohort = ["a", "b", "c"] * 5
+    matrix = np.column_stack([np.ones(15), [float(c == "b") for c in cohort], [float(c == "c") for c in cohort]])
+    outcome = np.random.default_rng(1).normal(size=15)
+    with pytest.raises(Refused, match="told apart already"):
+        fit_nested(outcome, matrix, ["1", "b", "c"], {"cohort": cohort})
+
+
+def test_values_too_far_apart_for_the_arithmetic_are_refused() -> None:
+    y = DATA["chg"].to_numpy().copy()
+    y[9] = 1e90
+    with pytest.raises(Refused, match="too far apart"):
+        fitted(y)
