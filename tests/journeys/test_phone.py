@@ -94,8 +94,16 @@ def test_a_questionnaire_survives_the_tunnel_and_an_alert_is_in_the_inbox_within
     }
     assert [alert["level"] for alert in found["alerts"]] == ["notify"]
 
+    # She begins to write while a change is on its way: nothing moves under her hands.
+    fetched: list[Any] = []
+    desk.route("**/alerts/", lambda route: fetched.append(route))
+    desk.evaluate("document.body.dispatchEvent(new CustomEvent('keel:alert_moved'))")
+    until(lambda: _wait(desk) and fetched)
     desk.get_by_text("Take it", exact=True).click()
     desk.get_by_label("What was done").fill("Rang at once. Safe tonight, comes tomorrow.")
+    fetched[0].continue_()
+    desk.unroute("**/alerts/")
+    desk.get_by_text("Something changed: show it").wait_for()
     desk.get_by_role("button", name="I take it").click()
     desk.get_by_text("Acknowledged by Simulated physician north").wait_for()
     assert desk.locator(".masthead .count").count() == 0
