@@ -344,9 +344,10 @@ _WORD_KINDS = {
 
 
 def words_of(seen: Seen) -> tuple[Said, ...]:
-    """Everything that was written in a course and is shared, opened, the newest first."""
+    """Everything that was said in a course and is shared, opened, the newest first; not the team's notes of a dosing day."""
     open_ = vault.opener(seen.row.participant)
-    rows = list(WordsRow.objects.filter(course=seen.row.id, shared=True).order_by("-at"))
+    shared = WordsRow.objects.filter(course=seen.row.id, shared=True).exclude(kind="note_written")
+    rows = list(shared.order_by("-at"))
     names = account.names({row.by for row in rows})
     return tuple(
         Said(

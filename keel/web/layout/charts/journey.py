@@ -145,7 +145,7 @@ def _journey(data: Journey, width: float) -> Drawing:
     words = max((measure(_word(v)) for v in data.visits), default=0)
     right = width - min(words + 16, width * (0.26 if wide else 0.31))
     lines = sum(1 + len(visits) for _, visits in rows)
-    top = 40.0
+    top = 44.0  # two lines: today, and under it the words of the ticks
     says = "; ".join(f"{visit.label} {_word(visit)}" for _, visits in rows for visit in visits)
     canvas = Canvas(width, top + lines * ROW + 12, data.title, says)
     x = _Days(_phases(data), left, right)
