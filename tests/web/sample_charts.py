@@ -141,6 +141,19 @@ FOREST = c.Forest(
     less="favours treatment",
     more="favours control",
 )
+FUNNEL = c.Funnel(
+    title="Effect and standard error of simulated trials",
+    across="Standardised mean difference",
+    studies=(
+        ("Simulated A 2020", -1.12, 0.30),
+        ("Simulated B 2021, two arms", -0.61, 0.32),
+        ("Simulated C 2022", -0.84, 0.19),
+        ("Simulated D 2024", -0.30, 0.27),
+    ),
+    centre=-0.72,
+    reach=1.96,
+    filled=((-0.40, 0.30),),
+)
 STATE = {"M": "Remission", "R": "Response", "N": "No response", "U": "Unknown"}
 ALLUVIAL = c.Alluvial(
     title="Response over the course",
@@ -212,6 +225,7 @@ def drawn() -> dict[str, c.Chart | c.Drawing]:
         "journey_chart": c.journey(JOURNEY),
         "session_chart": c.session(session()),
         "forest_chart": c.forest(FOREST),
+        "funnel_chart": c.funnel(FUNNEL),
         "alluvial_chart": c.alluvial(ALLUVIAL),
         "scatter_chart": c.scatter(scatter()),
         "survival_chart": c.kaplan_meier(KAPLAN_MEIER),

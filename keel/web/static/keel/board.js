@@ -82,8 +82,10 @@ function takeOver(outbox) {
     if ("online" in form.dataset) return atOnce(event, form);
     if (!("entry" in form.dataset)) return;
     event.preventDefault();
-    if (form.dataset.busy) return;
-    form.dataset.busy = "yes";
+    // A finger that presses twice means one entry; another button of the same form means another, however fast it comes.
+    const pressed = button ?? form;
+    if (pressed.dataset.busy) return;
+    pressed.dataset.busy = "yes";
     try {
       const id = await outbox.put(entryOf(form, button));
       form.dispatchEvent(new CustomEvent("keel:kept", { detail: { id }, bubbles: true }));
@@ -98,7 +100,7 @@ function takeOver(outbox) {
       say(form, "This device could not keep the entry. Write it on paper and reload the board.");
       console.warn("An entry was not kept:", error);
     } finally {
-      delete form.dataset.busy;
+      delete pressed.dataset.busy;
     }
   });
 }
