@@ -176,8 +176,8 @@ def opened(
     return day
 
 
-def prepare(day: Day, course: str) -> None:
-    """The first prepares what the protocol gives first, the second checks it."""
+def prepare(day: Day, course: str, mg_per_ml: float | None = None) -> None:
+    """The first prepares what the protocol gives first, the second checks it; `mg_per_ml` of what is poured."""
     state = state_of(course)
     protocol = definitions.protocol(state.protocol, state.protocol_version)
     plan = protocol.visit(day.visit, arm_of(state, protocol)).doses[0]
@@ -189,6 +189,7 @@ def prepare(day: Day, course: str) -> None:
         value=option.value if option else None,
         unit=option.unit if option else None,
         lot="SIM-1",
+        mg_per_ml=mg_per_ml,
         by=day.first,
         at=day.later(),
     )

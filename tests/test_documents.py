@@ -120,7 +120,7 @@ def test_the_readme_names_the_wording_and_the_protocols_that_there_are() -> None
     wording = {path.name.partition(".")[0] for path in (shelf.OWN_SHELF / "instruments").glob("*.en.toml")}
     said = re.search(r"\(now (.+?), in English\)", README)
     assert said and {name.lower() for name in re.split(r", | and ", said[1])} == wording
-    assert len(shelf.ids("protocols")) == 12 and "Twelve protocols" in README
+    assert len(shelf.ids("protocols")) == 13 and "Thirteen protocols" in README
     assert {name.capitalize() for name in shelf.ids("jurisdictions")} <= set(re.findall(r"\w+", README))
 
 

@@ -11,7 +11,7 @@ from keel.actions.safety import raise_in
 from keel.actions.visits import hold, protocol_of, today_at
 from keel.domain import access
 from keel.domain.course import Course, DosingDay, fold
-from keel.domain.dose import TYPES, Amount, amount
+from keel.domain.dose import BY_WEIGHT, POURED, TYPES, Amount, amount, poured
 from keel.domain.dose_rules import Given, check_dose
 from keel.domain.errors import Reason, Refused, refuse
 from keel.domain.events import Actor, Event, new_id
@@ -231,11 +231,13 @@ def prepare_dose(
     lot: str,
     by: Actor,
     at: datetime,
+    mg_per_ml: float | None = None,
     id: str | None = None,
 ) -> Recorded:
     """The first person prepares the dose: what, how much by the weight of that day, from which lot.
 
-    The payload shows the arithmetic. A second person confirms it before it can be given.
+    `mg_per_ml` is what a millilitre of the lot holds, of a substance that is poured, and of no other. The payload shows
+    the arithmetic. A second person confirms it before it can be given.
     """
     with on_course(course, by=by, what="prepare_dose", id=id) as (writing, state):
         if writing.answer:
@@ -254,12 +256,36 @@ def prepare_dose(
             "unit": unit,
             "lot": lot.strip(),
         }
-        if named is not None:
-            worked = named.worked(_weight(state, day, at) if named.unit == "mg_per_70kg" else None)
-            payload |= {"given_mg": float(worked.mg), "arithmetic": worked.text}
+        payload |= _worked(state, day, named, mg_per_ml, at, poured_out=substance in POURED)
         payload["supplemental"] = bool(day.doses)
         writing.append("dose_prepared", payload, by=by, at=at, id=id)
         return writing.recorded()
+
+
+def _worked(
+    state: Course, day: DosingDay, named: Amount | None, mg_per_ml: float | None, at: datetime, *, poured_out: bool
+) -> dict[str, Any]:
+    """What is measured out, with its sum: milligrams, and of a liquid the millilitres of this lot."""
+    if mg_per_ml is not None and not poured_out:
+        raise refuse(
+            "The dose was not prepared",
+            "this substance is not poured, and a strength in mg per mL was named",
+            "Leave the strength out",
+            code="wrong-unit",
+        )
+    if named is None:
+        return {}
+    weight = _weight(state, day, at) if named.unit in BY_WEIGHT else None
+    worked = named.worked(weight)
+    if not poured_out:
+        return {"given_mg": float(worked.mg), "arithmetic": worked.text}
+    measured = poured(worked, mg_per_ml, weight)
+    return {
+        "given_mg": float(worked.mg),
+        "arithmetic": measured.text,
+        "mg_per_ml": mg_per_ml,
+        "given_ml": float(measured.ml),
+    }
 
 
 def _amount(value: float | None, unit: str | None) -> Amount | None:
@@ -270,7 +296,7 @@ def _amount(value: float | None, unit: str | None) -> Amount | None:
         raise refuse(
             "The dose was not prepared",
             f"{unit!r} is no unit we dose in",
-            "Use mg, mg per 70 kg, or µg",
+            "Use mg, mg per kg, mg per 70 kg, or µg",
             code="wrong-unit",
         )
     return amount(value, known)
@@ -384,6 +410,7 @@ def give_dose(
             "supplemental": prepared["supplemental"],
             "confirmed_by": day.confirmed["by"] if day.confirmed else "",
         }
+        payload |= {name: prepared[name] for name in ("mg_per_ml", "given_ml") if name in prepared}
         writing.append("dose_given", payload, by=by, at=at, occurred_at=when, id=id)
         return writing.recorded()
 

@@ -146,4 +146,10 @@ def _total_reasons(plan: DosePlan, given: Amount, before: Sequence[Given]) -> It
 
 
 def _unit_words(unit: Unit) -> str:
-    return {"mg": "milligrams", "mg_per_70kg": "milligrams per 70 kg", "ug": "micrograms"}[unit]
+    words: dict[Unit, str] = {
+        "mg": "milligrams",
+        "mg_per_kg": "milligrams per kg",
+        "mg_per_70kg": "milligrams per 70 kg",
+        "ug": "micrograms",
+    }
+    return words[unit]

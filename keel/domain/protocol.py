@@ -30,7 +30,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr
 
 from keel.domain.definition import Definition, Fact, read_definition
-from keel.domain.dose import SUBSTANCE_NAMES, Amount, Substance, Unit, amount
+from keel.domain.dose import BY_WEIGHT, POURED, SUBSTANCE_NAMES, Amount, Substance, Unit, amount
 from keel.domain.errors import Reason, Refused, refuse
 from keel.domain.soundness import inner_errors
 
@@ -205,6 +205,16 @@ class DosePlan(Definition):
         if self.unit is None or self.supplemental is None:
             return ()
         return tuple(amount(a, self.unit) for a in self.supplemental.amounts)
+
+    @property
+    def by_weight(self) -> bool:
+        """Whether it is worked out by the body weight of the day."""
+        return self.unit in BY_WEIGHT
+
+    @property
+    def is_poured(self) -> bool:
+        """Whether it is a liquid, measured out by what a millilitre of the lot holds."""
+        return self.substance in POURED
 
     def __str__(self) -> str:
         said = " or ".join(str(o) for o in self.options)

@@ -14,7 +14,7 @@ from keel.domain.events import new_id
 from keel.queries import definitions
 from keel.queries import dosing as days
 from keel.records import journal
-from keel.records.models import AlertRow, DayRow, MomentRow, VisitRow, VitalsRow
+from keel.records.models import AlertRow, DayRow, DoseRow, MomentRow, VisitRow, VitalsRow
 from keel.records.rebuild import rebuild
 from tests.clinic import Clinic
 from tests.dosing_days import Day, dose, opened, prepare, ready, state_of
@@ -91,6 +91,53 @@ def test_a_dose_is_prepared_checked_by_another_and_given(davis: Day) -> None:
     (given,) = state_of(course).days[davis.visit].doses
     assert given["given_mg"] == 20.4 and given["confirmed_by"] == davis.second.id
     assert DayRow.objects.get(course=course).state == "dosed"
+
+
+def test_a_day_of_ayahuasca_from_the_weight_to_the_release(clinic: Clinic) -> None:
+    """The dose is the DMT by the weight of that day; what is poured follows from the lot, and no other unit passes."""
+    protocol = open_study(clinic, "palhano-fontes-2019", "treatment-ayahuasca")
+    day = opened(clinic, protocol=protocol, study="palhano-fontes-2019", visit="dosing", arm="ayahuasca")
+    (course,) = day.courses
+    said = {"course": course, "visit": day.visit, "substance": "ayahuasca-dmt", "lot": "SIM-1", "by": day.first}
+    right = {"value": 0.36, "unit": "mg_per_kg", "mg_per_ml": 0.45}
+
+    def wrong(**other: object) -> set[str]:
+        return codes(lambda: dosing.prepare_dose(**{**said, **right, **other}, at=day.later()))
+
+    assert wrong(mg_per_ml=None) == wrong(mg_per_ml=0) == {"strength-unknown"}
+    assert wrong(unit="mg", value=25.74) == wrong(unit="mg_per_70kg", value=25.2) == wrong(unit="ml") == {"wrong-unit"}
+    assert wrong(value=0.6) == {"over-maximum"}
+    assert wrong(substance="placebo", value=None, unit=None) == {"wrong-substance"}
+    weighed = {"weight_kg": {"value": 71.5, "on": (clinic.today - timedelta(days=1)).isoformat(), "source": "scale"}}
+    with journal.writing(f"course:{course}") as writing:
+        writing.append("facts_recorded", {"facts": weighed}, by=SYSTEM, at=day.later())
+    assert wrong() == {"weight-unknown"}
+    weighed["weight_kg"]["on"] = clinic.today.isoformat()
+    with journal.writing(f"course:{course}") as writing:
+        writing.append("facts_recorded", {"facts": weighed}, by=SYSTEM, at=day.later())
+    prepare(day, course, mg_per_ml=0.45)
+    assert codes(lambda: dosing.give_dose(course=course, visit=day.visit, by=day.first, at=day.later())) == {"presence"}
+    second_facilitator(day)
+    person = days.board(session=day.session, by=day.second, at=day.later()).people[0]
+    sum_shown = "0.36 mg per kg × 71.5 kg = 25.74 mg; 25.74 mg ÷ 0.45 mg per mL = 57.2 mL, 0.80 mL per kg"
+    assert person.plan and person.plan.is_poured and person.prepared and person.prepared["arithmetic"] == sum_shown
+    dosing.give_dose(course=course, visit=day.visit, by=day.first, at=day.later())
+    (given,) = state_of(course).days[day.visit].doses
+    assert (given["given_mg"], given["given_ml"], given["mg_per_ml"]) == (25.74, 57.2, 0.45)
+    assert DoseRow.objects.get(course=course).arithmetic == sum_shown
+    assert wrong() == {"supplement-not-agreed"}  # what was vomited is not given again
+    sign_all(day, course)
+    vitals(day, course, temperature_c=36.8)
+    assert codes(lambda: release(day, course, day.later(300))) == {"too-early"}
+    day.later(60)
+    vitals(day, course, temperature_c=36.8)
+    release(day, course, day.later())
+    assert DayRow.objects.get(course=course).state == "released"
+    assert not rebuild(keep=False).different
+
+
+def test_nothing_but_a_liquid_has_a_strength(davis: Day) -> None:
+    assert codes(lambda: prepare(davis, davis.courses[0], mg_per_ml=0.36)) == {"wrong-unit"}
 
 
 def test_nobody_checks_their_own(davis: Day) -> None:

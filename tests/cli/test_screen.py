@@ -216,7 +216,7 @@ def test_a_value_in_its_own_unit_is_taken(keel: Any, facts: Any) -> None:
     assert by_rule(answer)["weight"]["finding"] == "clear"
 
 
-@pytest.mark.parametrize("protocol", ["agrawal-2024", "carhart-harris-2021", "mm120-phase-2b"])
+@pytest.mark.parametrize("protocol", ["agrawal-2024", "carhart-harris-2021", "mm120-phase-2b", "palhano-fontes-2019"])
 @pytest.mark.parametrize(("qtcf_ms", "finding"), [(450, "clear"), (451, "unknown")])
 def test_where_no_qtc_limit_was_read_the_medical_lead_decides_above_450(
     keel: Any, facts: Any, protocol: str, qtcf_ms: int, finding: str

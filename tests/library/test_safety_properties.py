@@ -193,11 +193,11 @@ def healthy(protocol: str) -> dict[str, Any]:
     flat: dict[str, Any] = {name: False for name, kind in CATALOGUE.items() if kind.kind == "flag"}
     flat |= {"support_person": True, "ride_home": True, "can_swallow_capsules": True, "speaks_language": True}
     flat |= {"age_years": 40, "sex": "female", "weight_kg": 70, "height_cm": 172, "qtcf_ms": 415}
-    flat |= {"pregnancy_test": "negative", "medications": [], "psychedelic_use_last_months": 60}
+    flat |= {"pregnancy_test": "negative", "medications": [], "psychedelic_use_last_months": 60, "failed_treatments": 3}
     flat |= {"scales.grid-hamd-17": 24, "scales.madrs": 32, "scales.caps-5": 45, "scales.ham-a": 26}
     indication = {"mapp1": ["ptsd"], "mapp2": ["ptsd"], "mm120-phase-2b": ["gad"], "agrawal-2024": ["mdd", "cancer"]}
     indication |= {"griffiths-2016": ["mdd", "cancer"], "oregon-adult-psilocybin": []}
-    default = ["trd"] if protocol.startswith("comp") else ["mdd"]
+    default = ["trd"] if protocol.startswith(("comp", "palhano")) else ["mdd"]
     flat["diagnoses"] = indication.get(protocol, default)
     flat["blood_pressure"] = [
         {"systolic_mmhg": 118 + n, "diastolic_mmhg": 76, "on": f"2026-03-0{1 + n // 2}"} for n in range(4)

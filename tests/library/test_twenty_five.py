@@ -66,6 +66,18 @@ def test_03_ayahuasca_excludes_what_an_maoi_excludes(name: str) -> None:
     assert matrix_level("ayahuasca", name) is Level.STOP
 
 
+def test_03_two_weeks_off_are_enough_for_the_trial_and_not_for_fluoxetine() -> None:
+    """The trial's washout is from memory, and the matrix of ayahuasca holds where a medicine stays longer."""
+    weeks = {weeks: (DAY - timedelta(weeks=weeks)).isoformat() for weeks in (2, 5, 6)}
+    off = medicines("Prozac", stopped_on=weeks[2])
+    assert finding("palhano-fontes-2019", "antidepressant-washout", off).level is Level.CLEAR
+    assert verdict("palhano-fontes-2019", off).level is Level.STOP
+    assert matrix_level("ayahuasca", "Prozac", stopped_on=weeks[5]) is Level.STOP
+    assert matrix_level("ayahuasca", "Prozac", stopped_on=weeks[6]) is Level.CAUTION  # CYP2D6 is slow for longer
+    assert matrix_level("ayahuasca", "sertraline", stopped_on=weeks[2]) is Level.CLEAR
+    assert matrix_level("ayahuasca", "diazepam") is Level.CAUTION
+
+
 def test_04_mg_per_70_kg_and_mg_never_turn_into_each_other() -> None:
     assert round(float(MgPer70Kg(30).worked(50).mg), 1) == 21.4
     assert round(float(MgPer70Kg(30).worked(100).mg), 1) == 42.9

@@ -32,6 +32,7 @@ IDS = {
     "griffiths-2016": ("high-first", "low-first"),
     "mm120-phase-2b": ("200ug", "100ug", "50ug", "25ug", "placebo"),
     "oregon-adult-psilocybin": ("service",),
+    "palhano-fontes-2019": ("ayahuasca", "placebo"),
 }
 # Asked for by a trial; Keel's shelf has no definition, so the answers come on paper.
 ON_PAPER = {"nih-heals"}

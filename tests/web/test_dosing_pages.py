@@ -70,6 +70,24 @@ def test_a_day_from_the_gate_to_the_dose(clinic: Clinic) -> None:
     assert "facilitators in it" in refused  # the protocol wants two facilitators; one is a physician
 
 
+def test_what_is_poured_is_asked_for_its_strength_and_the_sum_is_shown(clinic: Clinic) -> None:
+    study.open_study(
+        study="tea", title="Simulated study", protocol="palhano-fontes-2019", sites=["north"],
+        documents=["treatment-ayahuasca"], by=SYSTEM, at=clinic.at,
+    )  # fmt: skip
+    at, pace = lately(120)
+    protocol = definitions.protocol("palhano-fontes-2019", 1)
+    day = opened(clinic, protocol=protocol, study="tea", visit="dosing", arm="ayahuasca", at=at, pace=pace)
+    (course,), client = day.courses, client_of(day.first)
+    page = client.get(f"/session/{day.session}/").content.decode()
+    assert "Weight today 71.5 kg." in page and "DMT in this lot" in page and "mg per mL" in page
+    said = {"substance": "ayahuasca-dmt", "value": "0.36", "unit": "mg_per_kg", "lot": "S1"}
+    assert "analysis of the lot" in post(client, day, "prepare_dose", course, status=409, **said)
+    post(client, day, "prepare_dose", course, mg_per_ml="0,45", **said)
+    page = client.get(f"/session/{day.session}/").content.decode()
+    assert "0.36 mg per kg, lot S1" in page and "25.74 mg ÷ 0.45 mg per mL = 57.2 mL, 0.80 mL per kg" in page
+
+
 def test_one_tap_vitals_note_phase_and_correction(day: Day) -> None:
     course, client = day.courses[0], client_of(day.first)
     give(day, course)

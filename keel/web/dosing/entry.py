@@ -154,6 +154,7 @@ def _prepare(entry: Entry, visit: str, by: Actor, at: datetime) -> None:
         value=_number(entry, "value"),
         unit=_text(entry, "unit") or None,
         lot=_text(entry, "lot"),
+        mg_per_ml=_number(entry, "mg_per_ml"),
         by=by,
         at=at,
         id=entry.id,

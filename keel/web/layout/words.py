@@ -42,7 +42,7 @@ def does(consequence: str) -> str:
 @register.filter
 def unit(code: str) -> str:
     """A unit of dose as it is written."""
-    return {"mg_per_70kg": "mg per 70 kg", "ug": "µg"}.get(code, code)
+    return {"mg_per_kg": "mg per kg", "mg_per_70kg": "mg per 70 kg", "ug": "µg"}.get(code, code)
 
 
 @register.filter
