@@ -10,14 +10,16 @@ database) and gives back what it returns, through JSON. `house.restart()` stops 
 port. On the PostgreSQL leg (`KEEL_TEST_DATABASE=postgresql`) the house makes a database beside the one that
 `KEEL_TEST_PG` names, and drops it afterwards.
 
-What takes seconds at a start is reading the program. One process of each house reads it once, opens nothing (no database,
-no thread, no port) and forks a process for each start of the server and for each `make`: what is stopped or killed is a
-whole server with its connections, and what comes after it has nothing of the one before. The command `keel serve` itself
-is started in tests/journeys/test_server.py.
+What takes seconds at a start is reading the program. One process beside the tests reads it once, opens nothing (no
+database, no thread, no port) and forks a process for each start of a server and for each `make`, with the settings of
+the house that asks: what is stopped or killed is a whole server with its connections, and what comes after it has
+nothing of the one before. The command `keel serve` itself is started in tests/journeys/test_server.py.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
 import json
 import os
 import queue
@@ -25,12 +27,13 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -75,8 +78,7 @@ class House:
     database: str
     url: str = ""
     server: Server | None = None
-    reader: subprocess.Popen[str] | None = None
-    said: queue.Queue[str] = field(default_factory=queue.Queue)
+    has_tables: bool = False
 
     @property
     def env(self) -> dict[str, str]:
@@ -91,8 +93,8 @@ class House:
 
     def start(self, port: int = 0) -> None:
         """Start a server and wait until it says that it is ready."""
-        self.server = Server(int(self._ask("serve", port)))
-        self.url = self._told("ready")
+        said = self._ask("serve", port)
+        self.server, self.url = Server(said["serves"]), said["at"]
 
     def stop(self) -> None:
         """Stop the server as a stop of the machine would; does nothing when it is stopped."""
@@ -107,13 +109,6 @@ class House:
         self.stop()
         self.start(port)
 
-    def close(self) -> None:
-        """End the server and the process that forks; nobody comes back."""
-        self.kill()
-        if self.reader:
-            self.reader.kill()
-            self.reader.wait()
-
     def at(self, shown: datetime) -> None:
         """Set the clock of the house: the next request is answered as of then."""
         (self.home / "clock.new").write_text(f"{shown.isoformat()} {datetime.now(UTC).isoformat()}")
@@ -121,10 +116,7 @@ class House:
 
     def make(self, function: str, **given: Any) -> Any:
         """Run `module:function(**given)` in the house and give back what it returns (plain JSON)."""
-        found = json.loads(self._ask("made", [function, given]))
-        if "failed" in found:
-            raise RuntimeError(f"{function} failed in the house:\n{found['failed'][-4000:]}")
-        return found["made"]
+        return self._ask("make", [function, given])["made"]
 
     def page(self, browser: Any, *, width: int = 1280, height: int = 900, **more: Any) -> Any:
         """A page of a fresh browser context (its own cookies) at the house's address."""
@@ -147,34 +139,49 @@ class House:
             self.server.end(by)
         self.server = None
 
-    def _ask(self, what: str, given: Any) -> str:
-        if self.reader is None:
-            with (self.home / "server.log").open("a") as log:
-                self.reader = subprocess.Popen(
-                    [sys.executable, "-m", "tests.journeys.house"], cwd=ROOT, env=self.env, text=True,
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                )  # fmt: skip
-            threading.Thread(target=self._listen, args=(self.reader,), daemon=True).start()
-        assert self.reader.stdin
-        self.reader.stdin.write(f"{json.dumps([what, given])}\n")
-        self.reader.stdin.flush()
-        return self._told(what)
+    def _ask(self, what: str, given: Any) -> dict[str, Any]:
+        if not self.has_tables:
+            self.has_tables = True
+            self._ask("migrate", None)
+        said = reader().ask([self.env, what, given])
+        if "failed" in said:
+            raise RuntimeError(f"The house could not {what} {given}:\n{said['failed'][-4000:]}")
+        return said
 
-    def _listen(self, reader: subprocess.Popen[str]) -> None:
-        assert reader.stdout
-        for line in reader.stdout:
-            self.said.put(line)
-        self.said.put("")  # it ended: nobody waits in vain
 
-    def _told(self, what: str) -> str:
-        """What the process says under that name."""
+class Reader:
+    """The process that has read the program, and forks."""
+
+    def __init__(self) -> None:
+        # In a session of its own: when the tests end its input does, and it takes what it forked with it.
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.journeys.house"], cwd=ROOT, text=True, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        self.said: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def ask(self, asked: list[Any]) -> dict[str, Any]:
+        assert self.process.stdin
+        self.process.stdin.write(f"{json.dumps(asked)}\n")
+        self.process.stdin.flush()
         try:
-            name, _, value = self.said.get(timeout=WITHIN_SECONDS).strip().partition(" ")
+            said: dict[str, Any] = json.loads(self.said.get(timeout=WITHIN_SECONDS))
         except queue.Empty:
-            name = value = ""
-        if name != what:
-            raise RuntimeError(f"The house did not answer: {(self.home / 'server.log').read_text()[-2000:]}")
-        return value
+            said = {"failed": f"no answer in {WITHIN_SECONDS} seconds"}
+        return said
+
+    def _listen(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.said.put(line)
+        self.said.put(json.dumps({"failed": "the process that forks has ended"}))  # nobody waits in vain
+
+
+@functools.cache
+def reader() -> Reader:
+    """One for all houses of a test process."""
+    return Reader()
 
 
 @contextmanager
@@ -204,7 +211,7 @@ def opened(home: Path, database: str = "") -> Iterator[House]:
         house.start()
         yield house
     finally:
-        house.close()
+        house.kill()
 
 
 @pytest.fixture
@@ -224,77 +231,88 @@ def browser() -> Iterator[Any]:
 # ---- the process that forks ---------------------------------------------------------------------------
 
 
-def _fork() -> None:
-    """Read the program, then fork a process for each line on standard input: `["serve", port]` or `["made", […]]`."""
+def _read_and_fork(home: str) -> None:
+    """Read the program, then fork a process for each line on standard input: `[env, what, given]`."""
     import django
 
-    os.environ["DJANGO_SETTINGS_MODULE"] = "keel.config.settings"
+    os.environ.update({"DJANGO_SETTINGS_MODULE": "keel.config.settings", "KEEL_HOME": home, "KEEL_SIMULATED": "1"})
     django.setup()
-    from django.conf import settings
-    from django.core.management import call_command
-    from django.db import connections
     from django.urls import get_resolver
 
     import keel.config.live
     import tests.journeys.scenes  # noqa: F401
+    from keel.library import instrument_files, shelf
+    from keel.library.rule_files import catalogue
 
-    # A person's word is not what is tried here, and a slow hash of it for each of a clinic's staff is.
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    call_command("migrate", verbosity=0, interactive=False)
     _ = get_resolver().url_patterns, keel.config.live.application
-    connections.close_all()
+    _ = catalogue(), [instrument_files.instrument(id) for id in shelf.ids("instruments")]
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the killed: they leave at once
+    open_ends = []  # a server may go on saying things
     for line in sys.stdin:
-        what, given = json.loads(line)
-        {"serve": _serve, "made": _make}[what](given)
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(read)
+            _live(write, *json.loads(line))
+        os.close(write)
+        said = open(read)  # noqa: SIM115
+        word = said.readline().strip()
+        if word.startswith("ready "):
+            open_ends.append(said)
+            word = json.dumps({"serves": child, "at": word.split()[1]})
+        else:
+            said.close()
+        print(word or json.dumps({"failed": "it ended without a word"}), flush=True)
 
 
-def _serve(port: int) -> None:
+def _live(write: int, env: dict[str, str], what: str, given: Any) -> None:
+    """The life of a process that was just forked: it says one line, and ends here."""
     from keel.cli import house
 
-    child = os.fork()
-    if child:
-        print(f"serve {child}", flush=True)
-        return
-    with _alone():
-        house._serve("127.0.0.1", port)
-
-
-def _make(given: list[Any]) -> None:
-    """Run the function in a process of its own and print what it gave, or how it failed."""
-    read, write = os.pipe()
-    if os.fork():
-        os.close(write)
-        with open(read) as made:
-            print(f"made {made.read() or json.dumps({'failed': 'it ended without a word'})}", flush=True)
-        return
-    with _alone(), open(write, "w") as told:
-        os.dup2(2, 1)  # what it prints is no answer
-        told.write(json.dumps(_made(*given)))
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """The life of a process that was just forked: its signals are its own, its input is nobody's, and it ends with the block."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.close(0)
+    told = os.fdopen(write, "w", buffering=1)
     try:
-        yield
+        _be(env)
+        if what == "serve":
+            os.dup2(write, 1)  # its first word is where it is to be found
+            house._serve("127.0.0.1", given)
+        elif what == "make":
+            module, _, name = given[0].partition(":")
+            print(json.dumps({"made": getattr(importlib.import_module(module), name)(**given[1])}), file=told)
+        else:
+            house._migrate()
+            print(json.dumps({}), file=told)
     except BaseException:
         traceback.print_exc()
+        print(json.dumps({"failed": traceback.format_exc()}), file=told)
     finally:
         os._exit(0)
 
 
-def _made(function: str, given: dict[str, Any]) -> dict[str, Any]:
-    import importlib
+def _be(env: dict[str, str]) -> None:
+    """Take on the settings of a house: its environment, its log as the output, its database."""
+    from django.conf import settings
+    from django.db import connections
 
-    module, _, name = function.partition(":")
-    try:
-        return {"made": getattr(importlib.import_module(module), name)(**given)}
-    except Exception:
-        return {"failed": traceback.format_exc()}
+    import keel.config.settings as named
+
+    os.environ.clear()
+    os.environ.update({**env, "DJANGO_SETTINGS_MODULE": "keel.config.settings"})
+    os.close(0)
+    log = os.open(Path(env["KEEL_HOME"]) / "server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    importlib.reload(named)
+    for name in filter(str.isupper, dir(named)):
+        setattr(settings, name, getattr(named, name))
+    # A person's password is not what is tried here, and a slow hash of it for each of a clinic's staff is.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    with suppress(AttributeError):  # where nothing asked for a connection yet
+        del connections["default"]
+    connections.settings = connections.configure_settings(settings.DATABASES)
 
 
 if __name__ == "__main__":
-    _fork()
+    with tempfile.TemporaryDirectory(prefix="keel-reader-") as nowhere:
+        _read_and_fork(nowhere)
+    os.killpg(0, signal.SIGTERM)
