@@ -86,6 +86,8 @@ def test_what_is_poured_is_asked_for_its_strength_and_the_sum_is_shown(clinic: C
     post(client, day, "prepare_dose", course, mg_per_ml="0,45", **said)
     page = client.get(f"/session/{day.session}/").content.decode()
     assert "0.36 mg per kg, lot S1" in page and "25.74 mg ÷ 0.45 mg per mL = 57.2 mL, 0.80 mL per kg" in page
+    assert "the trial poured about 1 mL per kg" in page
+    assert "lot and its strength" in client_of(day.second).get(f"/session/{day.session}/").content.decode()
 
 
 def test_one_tap_vitals_note_phase_and_correction(day: Day) -> None:
