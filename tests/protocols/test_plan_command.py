@@ -135,7 +135,7 @@ def test_show_gives_the_whole_protocol_with_its_facts(capsys) -> None:
 def test_the_shelf_passes_its_own_check(capsys) -> None:
     assert main(["protocols", "check"]) == 0
     results = json.loads(capsys.readouterr().out)
-    assert len(results) == 12 and all(r["ok"] for r in results)
+    assert len(results) == 13 and all(r["ok"] for r in results)
 
 
 def test_check_names_the_visits_that_clash(tmp_path: Path, capsys) -> None:
