@@ -41,6 +41,7 @@ class Clinic:
 
     def key(self, desk: Any, sheet: str, keyed: dict[str, str]) -> None:
         """Fill a sheet: item by item as a hand does the first time, in one step when that sheet comes again."""
+        desk.locator(f"[name='{next(iter(keyed))}']").first.wait_for(state="attached")  # the page may just be coming
         if sheet in self.keyed:
             assert desk.evaluate(KEY_IN_AT_ONCE, keyed) == len(keyed), desk.url
             return
