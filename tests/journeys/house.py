@@ -315,4 +315,4 @@ def _be(env: dict[str, str]) -> None:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="keel-reader-") as nowhere:
         _read_and_fork(nowhere)
-    os.killpg(0, signal.SIGTERM)
+    os.killpg(0, signal.SIGKILL)  # nothing that it forked outlives the tests
