@@ -8,9 +8,10 @@ os.environ["KEEL_DATABASE"] = os.environ["KEEL_TEST_PG"] if os.environ.get("KEEL
 os.environ.pop("KEEL_SHELF", None)
 
 from keel.config.settings import *  # noqa: F403
+from keel.config.settings import DATABASES
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-if "OPTIONS" in DATABASES["default"]:  # noqa: F405
+if "OPTIONS" in DATABASES["default"]:
     # Nothing here cuts the power: a commit need not wait for the disk. What `keel` itself does keeps FULL.
-    DATABASES["default"]["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"  # noqa: F405
+    DATABASES["default"]["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"

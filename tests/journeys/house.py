@@ -240,11 +240,10 @@ def _read_and_fork(home: str) -> None:
     from django.urls import get_resolver
 
     import keel.config.live
-    import tests.journeys.scenes  # noqa: F401
     from keel.library import instrument_files, shelf
     from keel.library.rule_files import catalogue
 
-    _ = get_resolver().url_patterns, keel.config.live.application
+    _ = get_resolver().url_patterns, keel.config.live.application, importlib.import_module("tests.journeys.scenes")
     _ = catalogue(), [instrument_files.instrument(id) for id in shelf.ids("instruments")]
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the killed: they leave at once
     open_ends = []  # a server may go on saying things
@@ -255,7 +254,7 @@ def _read_and_fork(home: str) -> None:
             os.close(read)
             _live(write, *json.loads(line))
         os.close(write)
-        said = open(read)  # noqa: SIM115
+        said = os.fdopen(read)
         word = said.readline().strip()
         if word.startswith("ready "):
             open_ends.append(said)
