@@ -20,10 +20,14 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Compared:
-    """One printed number: `recomputed` is None where nothing on the shelf gives it, and then `why` says so."""
+    """One printed number: `part` (an estimate, an end of its interval …) of a comparison `of` something in a study.
+
+    `recomputed` is None where nothing on the shelf gives it, and then `why` says so.
+    """
 
     study: str
-    what: str
+    of: str
+    part: str
     definition: str
     printed: float
     digits: int
@@ -33,6 +37,10 @@ class Compared:
     source: str
     why: str
 
+    @property
+    def what(self) -> str:
+        return f"{self.of} ({self.part})"
+
 
 def compared(table: Row) -> tuple[Compared, ...]:
     """Every printed rate, effect, contrast and pooled number of the shelf's table."""
@@ -41,7 +49,8 @@ def compared(table: Row) -> tuple[Compared, ...]:
     return tuple(
         Compared(
             study,
-            what,
+            of,
+            part,
             definition,
             printed,
             row["digits"],
@@ -51,29 +60,44 @@ def compared(table: Row) -> tuple[Compared, ...]:
             sources.get(row["source"], row["source"]),
             row.get("why", ""),
         )
-        for study, what, definition, printed, value, row in lines
+        for study, of, part, definition, printed, value, row in lines
     )
 
 
-Line = tuple[str, str, str, float, float | None, Row]
+# What the file's short names of definitions mean.
+DEFINITIONS = {
+    "glass-treated": "Glass' delta: difference of means over the SD of the treated group",
+    "difference-wald-percent": "difference of two shares in percentage points, Wald interval",
+    "risk-ratio": "risk ratio, Wald interval of its logarithm",
+    "odds-ratio": "odds ratio, Wald interval of its logarithm",
+}
+Line = tuple[str, str, str, str, float, float | None, Row]
 
 
 def _rates(table: Row) -> Iterator[Line]:
     for row in table["rates"]:
         found = proportions.share(row["events"], row["n"])
         if "printed_percent" in row:
-            what = f"{row['outcome']}, {row['when']}, {row['arm']} (percent)"
-            yield row["study"], what, "events of people", row["printed_percent"], 100 * found.estimate, row
+            of = f"{row['outcome']}, {row['when']}, {row['arm']}"
+            yield (
+                row["study"],
+                of,
+                "percent",
+                "share of people in percent",
+                row["printed_percent"],
+                100 * found.estimate,
+                row,
+            )
 
 
 def _effects(table: Row) -> Iterator[Line]:
     for row in table["effects"]:
         means = next(m for m in table["means"] if all(m[k] == row[k] for k in ("study", "scale", "when")))
         found = _effect(row["definition"], *means["arms"])
-        what = f"{row['scale']}, {row['when']}"
         for key, value in (("printed", found.estimate), ("low", found.ci_low), ("high", found.ci_high)):
             if key in row:
-                yield row["study"], f"{what} ({key})", found.definition, row[key], value, row
+                definition = DEFINITIONS.get(row["definition"], found.definition)
+                yield row["study"], f"{row['scale']}, {row['when']}", key, definition, row[key], value, row
 
 
 def _effect(definition: str, treated: Row, control: Row) -> effect_size.EffectSize:
@@ -100,7 +124,7 @@ def _contrasts(table: Row) -> Iterator[Line]:
         values = _contrast(row["definition"], a, n1, c, n2)
         for key, value in zip(("printed", "low", "high"), values, strict=True):
             if key in row:
-                yield row["study"], f"{row['outcome']} ({key})", row["definition"], row[key], value, row
+                yield row["study"], row["outcome"], key, DEFINITIONS[row["definition"]], row[key], value, row
 
 
 def _contrast(definition: str, a: int, n1: int, c: int, n2: int) -> tuple[float, float, float]:
@@ -129,7 +153,7 @@ def _pools(table: Row) -> Iterator[Line]:
                 value = found.get(key)
                 if value is not None and row.get("exponentiate"):
                     value = float(np.exp(value))
-                yield pool["id"], f"{row['what']} ({key})", pool["measure"], printed, value, row
+                yield pool["id"], row["what"], key, effect_size.DEFINITIONS[pool["measure"]], printed, value, row
 
 
 def _pooled(effect: np.ndarray, variance: np.ndarray, row: Row) -> dict[str, float | None]:
