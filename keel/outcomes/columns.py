@@ -24,8 +24,12 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-# No measurement is larger, and its square must still be a number.
-LARGEST = 1e100
+# No measurement is larger, or smaller throughout; its fourth power must still be a number.
+LARGEST = 1e50
+# Beside one value that is so many times larger than the others, nothing of them is left in the arithmetic.
+DROWNED = 1e12
+# Of a column's length: what must be left after the columns before it (R's tolerance).
+ALIASED = 1e-7
 MISSING = ("", "NA", "N/A", "NaN", "nan", ".", "null")
 # What stands before digits and letters when words are sorted, in the order of Unicode's root collation.
 BEFORE_LETTERS = " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$"
@@ -38,7 +42,7 @@ def read_table(path: Path) -> pl.DataFrame:
             f"{path.name} was not read", "there is no such file", "Give a CSV or Parquet file", where=str(path)
         )
     try:
-        table = pl.read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_csv(path)
+        table = _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_csv(path)
     except Refused:
         raise
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
@@ -48,6 +52,13 @@ def read_table(path: Path) -> pl.DataFrame:
     if table.height == 0:
         raise refuse(f"{path.name} was not used", "it has no rows", "Give a file with data", where=str(path))
     return table
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    """Columns of text are read as those of a CSV: without the blanks around, and with the same words for what is missing."""
+    text = pl.selectors.string()
+    table = pl.read_parquet(path).with_columns(text.str.strip_chars())
+    return table.with_columns(pl.when(~text.is_in(MISSING)).then(text).name.keep())
 
 
 def _read_csv(path: Path) -> pl.DataFrame:
@@ -135,10 +146,23 @@ def check_column(table: pl.DataFrame, name: str) -> None:
         )
 
 
+def check_flat(column: pl.Series, name: str) -> None:
+    """Refuse a column whose cells are no single values: lists, structures, bytes, objects, spans of time."""
+    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object, pl.Duration):
+        raise refuse(
+            f"Column {name!r} was not used",
+            f"it holds {column.dtype}, and every row must hold one word or number",
+            "Write one into each row",
+            where=name,
+            code="not-flat",
+        )
+
+
 def numbers(table: pl.DataFrame, name: str) -> FloatArray:
     """Column `name` as numbers, missing as NaN. Refuses text (row and text named) and infinite values."""
     check_column(table, name)
     column = table[name]
+    check_flat(column, name)
     if column.dtype == pl.String:
         cast = column.cast(pl.Float64, strict=False)
         unread = (
@@ -158,6 +182,12 @@ def numbers(table: pl.DataFrame, name: str) -> FloatArray:
             return np.full(table.height, np.nan)
         raise refuse(f"Column {name!r} is not a column of numbers", f"it holds {column.dtype}", where=name)
     values = np.array(column.cast(pl.Float64).fill_null(float("nan")).to_numpy(), dtype=np.float64)
+    _check_size(values, name)
+    return values
+
+
+def _check_size(values: FloatArray, name: str) -> None:
+    """Refuse values that double arithmetic cannot hold together: infinite, of an impossible unit, or one that drowns the rest."""
     infinite = np.flatnonzero(np.abs(values) > LARGEST)
     if infinite.size:
         value = values[infinite[0]]
@@ -168,15 +198,33 @@ def numbers(table: pl.DataFrame, name: str) -> FloatArray:
             where=f"{name}, row {infinite[0] + 1}",
             code="infinite",
         )
-    return values
+    sizes = np.sort(np.abs(values[np.nan_to_num(values) != 0]))
+    if sizes.size and sizes[-1] < 1 / LARGEST:
+        raise refuse(
+            f"Column {name!r} was not used",
+            f"its values are smaller than {1 / LARGEST:g} throughout",
+            "Use another unit",
+            where=name,
+            code="too-small",
+        )
+    if sizes.size > 1 and sizes[-1] > DROWNED * (most := sizes[-1 - max(1, sizes.size // 4)]):
+        row = int(np.nanargmax(np.abs(values)))
+        raise refuse(
+            f"Column {name!r} was not used",
+            f"row {row + 1} holds {values[row]:g} where most values are {most:g} or smaller: beside it they are lost",
+            "Mend that value, or leave it empty if it is missing",
+            where=f"{name}, row {row + 1}",
+            code="drowned",
+        )
 
 
 def texts(table: pl.DataFrame, name: str) -> list[str | None]:
-    """Column `name` as text, missing as None; whole numbers lose their `.0`."""
+    """Column `name` as text, missing as None; whole numbers lose their `.0`. Every digit stays: it may tell people apart."""
     check_column(table, name)
     column = table[name]
+    check_flat(column, name)
     if column.dtype.is_float():
-        return [None if v is None or math.isnan(v) else f"{v:g}" for v in column.to_list()]
+        return [None if v is None or math.isnan(v) else repr(v).removesuffix(".0") for v in column.to_list()]
     return [None if v is None else str(v) for v in column.to_list()]
 
 
@@ -234,11 +282,11 @@ def check_full_rank(matrix: FloatArray, labels: Sequence[str]) -> None:
         rest = column - kept @ (kept.T @ column)
         rest = rest - kept @ (kept.T @ rest)
         length = float(np.linalg.norm(rest))
-        if scale[index] == 0 or length <= 1e-9 * scale[index]:
+        if scale[index] == 0 or length <= ALIASED * scale[index]:
             why = (
                 "it is zero everywhere"
                 if scale[index] == 0
-                else "it is constant, or follows from the columns before it"
+                else "it is as good as constant, or follows from the columns before it"
             )
             raise refuse(
                 f"Column {label!r} cannot be used here",

@@ -36,8 +36,9 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from keel.domain.errors import refuse
+from keel.domain.errors import Refused, refuse
 from keel.outcomes.columns import BoolArray, FloatArray, IntArray, check_full_rank, design, numbers, texts
+from keel.outcomes.covariance import is_singular
 from keel.outcomes.mmrm import fit_mmrm
 from keel.outcomes.progress import step
 
@@ -228,25 +229,39 @@ def draw_parameters(trial: Repeated, draws: int, *, seed: int) -> Parameters:
     patterns = _patterns(trial)
     kept_beta, kept_sigma = [], []
     steps = BURN_IN + rounds * THIN
+    basis, root = _rooted(x)
     for turn in range(1, steps + 1):
         try:
-            beta, sigma = _draw_given_complete(y, x, rng)
+            gamma, sigma = _draw_given_complete(y, basis, rng)
+            if turn < steps:
+                _fill(y, basis @ gamma, sigma, patterns, rng)
         except np.linalg.LinAlgError:
-            raise refuse(
-                "The outcomes were not imputed",
-                "what one visit leaves unexplained follows exactly from another visit, or from the covariates",
-                "Look for visits that were copied, or for a covariate that repeats the outcome",
-                where="outcome",
-                code="singular",
-            ) from None
+            raise _singular() from None
         if turn > BURN_IN and (turn - BURN_IN) % THIN == 0:
-            kept_beta.append(beta)
+            kept_beta.append(root @ gamma)
             kept_sigma.append(sigma)
-        if turn < steps:
-            _fill(y, x @ beta, sigma, patterns, rng)
         if turn % 10 == 0:
             step("Drawing imputations", turn, steps)
+    if is_singular(np.median(sigma, axis=0), converged=True):
+        raise _singular()
     return Parameters(np.concatenate(kept_beta)[:draws], np.concatenate(kept_sigma)[:draws])
+
+
+def _singular() -> Refused:
+    return refuse(
+        "The outcomes were not imputed",
+        "what one visit leaves unexplained follows exactly from another visit, or from the covariates",
+        "Look for visits that were copied, or for a covariate that repeats the outcome",
+        where="outcome",
+        code="singular",
+    )
+
+
+def _rooted(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Orthonormal columns q and a lower triangular root with q = x root, root root' = (x'x)⁻¹. Covariates far from 0 lose no digits so."""
+    q, r = np.linalg.qr(x[:, ::-1])
+    sign = np.where(np.diag(r) < 0, -1.0, 1.0)
+    return (q * sign)[:, ::-1], np.linalg.inv((sign[:, None] * r)[::-1, ::-1])
 
 
 def _first_guess(trial: Repeated, x: FloatArray) -> FloatArray:
@@ -263,13 +278,12 @@ def _patterns(trial: Repeated) -> list[tuple[IntArray, BoolArray]]:
     return [(np.flatnonzero(which.ravel() == k), kind) for k, kind in enumerate(kinds) if kind.any()]
 
 
-def _draw_given_complete(y: FloatArray, x: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """One draw of (B, Σ) per chain from completed outcomes (C × n × T)."""
+def _draw_given_complete(y: FloatArray, basis: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """One draw of (B, Σ) per chain from completed outcomes (C × n × T); B in the orthonormal `basis`."""
     chains, n, visits = y.shape
-    q = x.shape[1]
-    inverse = np.linalg.inv(x.T @ x)
-    centre = inverse @ (x.T @ y)
-    residual = y - x @ centre
+    q = basis.shape[1]
+    centre = basis.T @ y
+    residual = y - basis @ centre
     root = np.linalg.cholesky(residual.transpose(0, 2, 1) @ residual)
     # Bartlett: with A lower triangular, A A' is Wishart(I); C A'⁻¹ is then a root of the inverse Wishart.
     a = np.zeros((chains, visits, visits))
@@ -278,8 +292,8 @@ def _draw_given_complete(y: FloatArray, x: FloatArray, rng: np.random.Generator)
     a[:, range(visits), range(visits)] = np.sqrt(rng.chisquare(n - q - np.arange(visits), size=(chains, visits)))
     factor = np.linalg.solve(a, root.transpose(0, 2, 1)).transpose(0, 2, 1)
     noise = rng.standard_normal((chains, q, visits))
-    beta = centre + np.linalg.cholesky(inverse) @ noise @ factor.transpose(0, 2, 1)
-    return beta, factor @ factor.transpose(0, 2, 1)
+    gamma = centre + noise @ factor.transpose(0, 2, 1)
+    return gamma, factor @ factor.transpose(0, 2, 1)
 
 
 def _fill(
@@ -359,11 +373,12 @@ def ancova(trial: Repeated, y: FloatArray, arm: str, reference: str) -> tuple[Fl
         code = _code(trial, name)
         if code:
             contrast[code] = sign
-    inverse = np.linalg.inv(x.T @ x)
-    beta = y @ (x @ inverse)
-    residual = y - beta @ x.T
+    basis, root = _rooted(x)
+    gamma = y @ basis
+    residual = y - gamma @ basis.T
     df = len(x) - x.shape[1]
-    return beta @ contrast, (residual**2).sum(axis=1) / df * float(contrast @ inverse @ contrast), df
+    across = contrast @ root
+    return gamma @ across, (residual**2).sum(axis=1) / df * float(across @ across), df
 
 
 @dataclass(frozen=True)
@@ -502,7 +517,7 @@ def reml_parameters(trial: Repeated) -> Parameters:
 
 def _given_sigma(trial: Repeated, sigma: FloatArray) -> FloatArray:
     """Generalised least squares of the observed outcomes: B (q × T)."""
-    x = trial.design()
+    x, root = _rooted(trial.design())
     q, visits = x.shape[1], trial.y.shape[1]
     normal, right = np.zeros((q, visits, q, visits)), np.zeros((q, visits))
     kinds, which = np.unique(trial.missing, axis=0, return_inverse=True)
@@ -515,7 +530,7 @@ def _given_sigma(trial: Repeated, sigma: FloatArray) -> FloatArray:
         weight[np.ix_(seen, seen)] = np.linalg.inv(sigma[np.ix_(seen, seen)])
         normal += np.einsum("ab,st->asbt", x[rows].T @ x[rows], weight)
         right += x[rows].T @ (np.where(kind, 0.0, trial.y[rows]) @ weight)
-    return np.asarray(np.linalg.solve(normal.reshape(q * visits, -1), right.ravel()).reshape(q, visits))
+    return np.asarray(root @ np.linalg.solve(normal.reshape(q * visits, -1), right.ravel()).reshape(q, visits))
 
 
 def conditional_mean(

@@ -13,12 +13,11 @@ import numpy as np
 import polars as pl
 
 from keel.domain.errors import Refused, refuse
-from keel.outcomes.columns import alphabetical, check_column, is_text, numbers
+from keel.outcomes.columns import LARGEST, alphabetical, check_column, check_flat, is_text, numbers
 from keel.outcomes.covariance import Array
 from keel.outcomes.formula import FACTOR_FUNCTIONS, Codes, Coding, Column, Factor, Formula, code, evaluate
 
 MOST_SHOWN = 5
-LARGEST = 1e100  # its square is still a number
 
 
 @dataclass(frozen=True)
@@ -189,6 +188,7 @@ def _is_words(table: pl.DataFrame, name: str) -> bool:
 
 def _factor(column: pl.Series, *, sort: Callable[[list[str]], list[str]] = alphabetical) -> Factor:
     """Levels in the order R gives them: an Enum's own, numbers by size, words by the alphabet. Missing is -1."""
+    check_flat(column, column.name)
     if column.dtype == pl.Boolean:
         column = column.cast(pl.String).str.to_uppercase()
     if isinstance(column.dtype, pl.Enum):
