@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("keel.cli.plan", "due dates, windows and states of every visit of a course"),
     "protocols": ("keel.cli.plan", "list, show or check protocols"),
     "meta": ("keel.cli.evidence", "pool studies: fixed and random effects, heterogeneity, prediction"),
+    "published": ("keel.cli.published", "published trials: printed numbers beside recomputed ones, pools"),
     "correlate": ("keel.cli.evidence", "correlations: partial, repeated measures, multilevel, bootstrap, adjusted"),
     "mediate": ("keel.cli.evidence", "indirect, direct and total effects with bootstrap and sensitivity"),
     "blinding": ("keel.cli.evidence", "Bang's and James' index of what people guessed"),

@@ -37,7 +37,7 @@ def report(argv: list[str]) -> int:
     from keel.web.insight.folder import numbers_json, report_folder
 
     page = insight.report(study=given.study, report=given.report, by=HERE, place=given.at)
-    _write(report_folder(page), Path(given.out))
+    write(report_folder(page), Path(given.out))
     for line in page.answer.refused:
         print(f"Not computed: {line}", file=sys.stderr)
     print(numbers_json(page), end="")
@@ -58,7 +58,7 @@ def dataset(argv: list[str]) -> int:
     from keel.web.insight.folder import data_files
 
     found = insight.analysis_dataset(study=given.study, by=HERE, place=given.at, blinded=given.blinded)
-    _write({name.removeprefix("data/"): content for name, content in data_files(found).items()}, Path(given.out))
+    write({name.removeprefix("data/"): content for name, content in data_files(found).items()}, Path(given.out))
     said = {"rows": found.rows.height, "courses": found.people.height, "made_from": found.provenance.as_json()}
     print(json.dumps(said, indent=2))
     return 0
@@ -71,7 +71,7 @@ def _django() -> None:
     django.setup()
 
 
-def _write(files: Mapping[str, bytes], out: Path) -> None:
+def write(files: Mapping[str, bytes], out: Path) -> None:
     """Write the files under `out`; files that are there already are written anew."""
     try:
         for name, content in files.items():

@@ -97,7 +97,7 @@ def _effects(table: Row) -> Iterator[Line]:
         for key, value in (("printed", found.estimate), ("low", found.ci_low), ("high", found.ci_high)):
             if key in row:
                 definition = DEFINITIONS.get(row["definition"], found.definition)
-                yield row["study"], f"{row['scale']}, {row['when']}", key, definition, row[key], value, row
+                yield row["study"], f"{row['scale'].upper()}, {row['when']}", key, definition, row[key], value, row
 
 
 def _effect(definition: str, treated: Row, control: Row) -> effect_size.EffectSize:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from django.conf import settings
@@ -34,6 +34,9 @@ from keel.queries.journal_table import JournalTable
 from keel.records import journal
 from keel.records.journal import Place
 from keel.records.models import StudyRow
+
+if TYPE_CHECKING:
+    from keel.outcomes.published_pools import Group
 
 # What the protocols are judged by belongs to one of these; anything else is drawn in the first colour.
 COLOURS = {"caps-5": "trauma", "ham-a": "anxiety", "gad-7": "anxiety", "pcl-5": "trauma"}
@@ -106,6 +109,43 @@ class ReportPage:
     provenance: Provenance
     sight: Sight
     data: Dataset | None
+
+
+@dataclass(frozen=True)
+class Published:
+    """What published trials printed, beside what comes out of their inputs; the same as files to take away."""
+
+    version: int
+    sha256: str
+    tally: Mapping[str, int]
+    groups: tuple[Group, ...]
+    numbers: Mapping[str, Any]
+    data_csv: str
+    comparisons_csv: str
+
+
+@query("see_insight")
+def published(*, by: Actor) -> Published:
+    """The shelf's table of published trials, laid out and recomputed. It is about no participant, and nothing in it is withheld."""
+    return _laid_out(shelf.read("tables", "published_trials").sha256)
+
+
+@lru_cache(maxsize=1)
+def _laid_out(sha256: str) -> Published:
+    # Only when it is asked for: the statistics take longer to load than the rest of the server.
+    from keel.outcomes import published_pools
+
+    table = shelf.read("tables", "published_trials").table
+    numbers = {"sha256": sha256} | published_pools.as_json(table)
+    return Published(
+        version=table["version"],
+        sha256=sha256,
+        tally=numbers["tally"],
+        groups=published_pools.groups(table),
+        numbers=numbers,
+        data_csv=published_pools.data_csv(table),
+        comparisons_csv=published_pools.comparisons_csv(table),
+    )
 
 
 @query("see_insight")

@@ -9,7 +9,7 @@ from keel.web.cohort import cohorts
 from keel.web.course import chart, visit
 from keel.web.dosing import after, board, day
 from keel.web.follow_up import ending
-from keel.web.insight import reports
+from keel.web.insight import published, reports
 from keel.web.integration import integration
 from keel.web.layout import home, worker
 from keel.web.participant import access, link, me, questions
@@ -31,6 +31,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("study/<str:study>/", study.study, name="study"),
     # ---- insight ----
     path("insight/", reports.index, name="insight"),
+    path("insight/published/", published.show, name="published"),
+    path("insight/published/numbers.json", published.numbers, name="published_numbers"),
+    path("insight/published/data.csv", published.data, name="published_data"),
+    path("insight/published/comparisons.csv", published.comparisons, name="published_comparisons"),
     path("insight/<str:study>/dataset.zip", reports.data, name="insight_data"),
     path("insight/<str:study>/<str:asked>/", reports.report, name="insight_report"),
     path("insight/<str:study>/<str:asked>/stop/", reports.stop, name="insight_stop"),

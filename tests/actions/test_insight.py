@@ -384,3 +384,20 @@ def settled(client: Client, address: str, status: int) -> str:
         if "Stop it" not in text:
             assert answer.status_code == status, text[:600]
             return text
+
+
+# ---- published evidence ---------------------------------------------------------------------------------------
+
+
+def test_published_evidence_stands_beside_what_comes_out_of_it(house: SimpleNamespace) -> None:
+    at = browser(house, "supervisor")
+    whole = at.get("/insight/published/").content.decode()
+    assert whole.count("<svg") == 2 * 2 * 3, "a forest and a funnel of each pool, wide and narrow"
+    assert "not verified" in whole and "Marked as corrected in the source" in whole
+    differing = at.get("/insight/published/", {"trial": "carhart-harris-2021", "which": "differs"}).content.decode()
+    assert "a Wald interval that ends at 46" in differing and "Davis 2021</h2>" not in differing
+    assert at.get("/insight/published/", {"trial": "comp001", "which": "same"}).status_code == 200, "unknown is all"
+    numbers = at.get("/insight/published/numbers.json").json()
+    assert numbers["pools"][0]["pooled"]["estimate"] == pytest.approx(-0.9031, abs=5e-5)
+    assert at.get("/insight/published/data.csv").content.decode().count("\n") > 80
+    assert browser(house, "rater").get("/insight/published/").status_code == 403

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
 import pytest
 
+from keel.cli import main
 from keel.library import shelf
-from keel.outcomes import meta
+from keel.outcomes import meta, published_pools
 from keel.outcomes.published import Compared, compared, study_effects
 
 TABLE = shelf.read("tables", "published_trials").table
@@ -65,3 +69,49 @@ def test_every_row_names_a_source() -> None:
     for kind in ("means", "rates", "effects", "contrasts", "model_differences", "pools"):
         for row in TABLE[kind]:
             assert row["source"] in TABLE["sources"] or not row.get("verified", True), row
+
+
+def test_every_pool_is_laid_out_with_its_studies_and_what_they_disagree_about() -> None:
+    by_id = {pool.id: pool for pool in published_pools.pools(TABLE)}
+    assert by_id.keys() == POOLS.keys()
+    twelve = by_id["psilocybin-depression"]
+    assert [study.label for study in twelve.studies] == [s["study"] for s in POOLS[twelve.id]["studies"]]
+    assert sum(study.weight for study in twelve.studies) == pytest.approx(100)
+    assert (twelve.pooled.method, twelve.pooled.test, twelve.written(twelve.pooled.estimate)) == (
+        "REML",
+        "knha",
+        "−0.90",
+    )
+    assert twelve.intervals and twelve.intervals.tau2_high == pytest.approx(1.0125, abs=5e-5)
+    assert twelve.egger and twelve.egger.p == pytest.approx(0.2106, abs=5e-5)
+    response = by_id["psilocybin-response"]
+    assert response.ratio and response.written(response.pooled.estimate) == "2.77"
+
+
+def test_groups_hold_every_printed_number_once_and_every_input_its_source() -> None:
+    laid_out = published_pools.groups(TABLE)
+    lines = [line for group in laid_out for one in group.comparisons for line in one.lines]
+    assert sorted(map(name, lines)) == sorted(map(name, LINES))
+    assert all(one.source for group in laid_out for one in group.given)
+    assert all(group.title != group.id for group in laid_out), "the file names every trial in words"
+    assert sum(len(group.differences) for group in laid_out) == len(TABLE["model_differences"])
+
+
+def test_what_is_taken_away_holds_the_same_numbers() -> None:
+    whole = published_pools.as_json(TABLE)
+    assert (
+        whole["tally"]["printed"] == len(LINES) == sum(whole["tally"][k] for k in ("same", "differs", "not_computed"))
+    )
+    lines = list(csv.DictReader(io.StringIO(published_pools.comparisons_csv(TABLE))))
+    assert [line["agrees"] == "yes" for line in lines] == [line.agrees for line in LINES]
+    rows = list(csv.DictReader(io.StringIO(published_pools.data_csv(TABLE))))
+    assert sum(row["used_in"] == "psilocybin-depression" for row in rows) == 2 * 12
+    assert all(row["source"] and (row["mean"] or row["events"]) for row in rows)
+
+
+def test_the_command_says_what_differs_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["published", "--trial", "comp001", "--differing"]) == 0
+    said = capsys.readouterr().out
+    assert "here 2.693" in said and "(not verified)" in said and "covariates that are not public" in said
+    assert main(["published", "--trial", "nobody"]) == 1
+    assert "psilocybin-depression" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keel.outcomes.published_pools import Pool
 from keel.outcomes.report_answer import Calendar, Course, Dots, Figure, Flows, Intervals, TimeTo
 from keel.web.layout import charts
 from keel.web.layout.charts import Chart
@@ -70,3 +71,26 @@ def _in_words(end: float) -> tuple[tuple[float, str], ...]:
         return tuple((m * 30.4375, f"month {m}") for m in range(0, int(end / 30.4375) + 1, months))
     weeks = max(1, round(end / 7 / 5))
     return tuple((w * 7.0, f"week {w}") for w in range(0, int(end / 7) + 1, weeks))
+
+
+# ---- the published trials -------------------------------------------------------------------------------------
+
+
+def pooled_forest(pool: Pool) -> Chart:
+    """Each study of a pool with its interval, the pooled effect and where the next study's would lie."""
+    studies = tuple(charts.Study(s.label, s.effect, s.low, s.high, s.weight / 100) for s in pool.studies)
+    found = pool.pooled
+    limits = None
+    if found.prediction_low is not None and found.prediction_high is not None:
+        limits = (found.prediction_low, found.prediction_high)
+    whole = charts.Study(f"{found.k} studies, {found.method}", found.estimate, found.ci_low, found.ci_high)
+    title = f"{pool.title}: each study"
+    return charts.forest(charts.Forest(title, studies, whole, limits, less=pool.less, more=pool.more, ratio=pool.ratio))
+
+
+def pooled_funnel(pool: Pool) -> Chart:
+    """The studies of a pool by effect and standard error; of ratios, their logarithms."""
+    placed = tuple((s.label, s.effect, s.se) for s in pool.studies)
+    reach = (pool.studies[0].high - pool.studies[0].effect) / pool.studies[0].se
+    title = f"{pool.title}: effect and exactness"
+    return charts.funnel(charts.Funnel(title, pool.definition, placed, pool.pooled.estimate, reach))

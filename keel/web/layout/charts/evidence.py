@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, exp, floor, log
 
 from keel.web.layout.charts.canvas import (
     LEADING,
@@ -37,7 +38,8 @@ class Study:
 class Forest:
     """Studies and, where they were pooled, the pooled estimate with its interval and prediction interval.
 
-    `none` is the value of no effect (0, or 1 for ratios); `less` and `more` say what lies on either side.
+    `none` is the value of no effect; `less` and `more` say what lies on either side. With `ratio` all values are logarithms
+    of ratios: they are placed as such and written as ratios.
     """
 
     title: str
@@ -48,6 +50,10 @@ class Forest:
     less: str = ""
     more: str = ""
     places: int = 2
+    ratio: bool = False
+
+    def written(self, value: float) -> str:
+        return shown(exp(value) if self.ratio else value, self.places)
 
 
 @dataclass(frozen=True)
@@ -151,16 +157,18 @@ def kaplan_meier(data: KaplanMeier) -> Chart:
 PREDICTION = "Prediction interval"
 
 
-def _numbers(study: Study, places: int) -> str:
-    return f"{shown(study.estimate, places)} [{shown(study.low, places)}, {shown(study.high, places)}]"
+def _numbers(study: Study, data: Forest) -> str:
+    return f"{data.written(study.estimate)} [{data.written(study.low)}, {data.written(study.high)}]"
 
 
 def _forest(data: Forest, width: float) -> Drawing:
     rows = [*data.studies, *([data.pooled] if data.pooled else [])]
-    says = ". ".join(f"{row.label} {_numbers(row, data.places)}" for row in rows)
+    says = ". ".join(f"{row.label} {_numbers(row, data)}" for row in rows)
+    if data.prediction:
+        says += ". {} [{}, {}]".format(PREDICTION, *(data.written(end) for end in data.prediction))
     stacked = width < WIDE
     row = 40 if stacked else 26
-    numbers = max((measure(_numbers(r, data.places)) for r in rows), default=0)
+    numbers = max((measure(_numbers(r, data)) for r in rows), default=0)
     labels = [r.label for r in rows] + ([PREDICTION] if data.prediction else [])
     left = 0.0 if stacked else min(max((measure(label) for label in labels), default=0) + 16, width * 0.36)
     right = width - 12 if stacked else width - min(numbers, width * 0.3) - 16
@@ -175,7 +183,7 @@ def _forest(data: Forest, width: float) -> Drawing:
         pooled = data.pooled is not None and i == len(rows) - 1
         if pooled:
             canvas.line(0, y - row / 2, width, y - row / 2, "c-grid")
-        _forest_words(canvas, study, data.places, y, left, stacked, pooled)
+        _forest_words(canvas, study, data, y, left, stacked, pooled)
         _forest_mark(canvas, study, x, y + (9 if stacked else 0), pooled)
     if data.prediction:
         _prediction(canvas, data, x, 26 + len(rows) * row + row / 2, left, stacked)
@@ -183,9 +191,9 @@ def _forest(data: Forest, width: float) -> Drawing:
     return canvas.svg()
 
 
-def _forest_words(canvas: Canvas, study: Study, places: int, y: float, left: float, stacked: bool, bold: bool) -> None:
+def _forest_words(canvas: Canvas, study: Study, data: Forest, y: float, left: float, stacked: bool, bold: bool) -> None:
     kind = "c-strong" if bold else "c-text"
-    numbers = _numbers(study, places)
+    numbers = _numbers(study, data)
     if stacked:
         numbers_width = measure(numbers)
         canvas.text(canvas.width, y - 7, fit(numbers, canvas.width), f"{kind} c-halo", anchor="end")
@@ -207,7 +215,7 @@ def _forest_mark(canvas: Canvas, study: Study, x: Px, y: float, pooled: bool) ->
 
 def _prediction(canvas: Canvas, data: Forest, x: Px, y: float, left: float, stacked: bool) -> None:
     low, high = data.prediction or (0.0, 0.0)
-    numbers = f"[{shown(low, data.places)}, {shown(high, data.places)}]"
+    numbers = f"[{data.written(low)}, {data.written(high)}]"
     words_at = y - 7 if stacked else y + 4
     canvas.text(canvas.width, words_at, numbers, "c-soft c-halo", anchor="end")
     canvas.text(0, words_at, fit(PREDICTION, (canvas.width - measure(numbers) - 8) if stacked else left - 12), "c-soft")
@@ -217,15 +225,25 @@ def _prediction(canvas: Canvas, data: Forest, x: Px, y: float, left: float, stac
 def _forest_axis(canvas: Canvas, data: Forest, x: Px, bounds: tuple[float, float], bottom: float) -> None:
     low, high = bounds
     canvas.line(x(low), bottom, x(high), bottom, "c-axis")
-    for tick in ticks(low, high, 5):
-        canvas.line(x(tick), bottom, x(tick), bottom + 4, "c-axis")
-        canvas.try_text([(x(tick), bottom + 18, "middle")], shown(tick), "c-soft")
+    for at, label in _marks(data, low, high):
+        canvas.line(x(at), bottom, x(at), bottom + 4, "c-axis")
+        canvas.try_text([(x(at), bottom + 18, "middle")], label, "c-soft")
     y, none = bottom + 36, x(data.none)
-    half = canvas.width / 2 - 8
-    less, more = fit(data.less, half), fit(data.more, half)
+    less, more = data.less, data.more
+    if measure(less) + measure(more) > canvas.width - 16:
+        less, more = fit(less, canvas.width / 2 - 8), fit(more, canvas.width / 2 - 8)
     beside = measure(less) <= none - 8 and measure(more) <= canvas.width - none - 8
     canvas.try_text([(none - 8, y, "end") if beside else (0, y, "start")], less, "c-soft")
     canvas.try_text([(none + 8, y, "start") if beside else (canvas.width, y, "end")], more, "c-soft")
+
+
+def _marks(data: Forest, low: float, high: float) -> list[tuple[float, str]]:
+    """Places along the axis and what is written there; of ratios the ones, twos and fives of each power of ten."""
+    if not data.ratio:
+        return [(tick, shown(tick)) for tick in ticks(low, high, 5)]
+    powers = range(floor(low / log(10)), ceil(high / log(10)) + 1)
+    ratios = [10.0**power * digit for power in powers for digit in (1, 2, 5)]
+    return [(log(ratio), shown(ratio)) for ratio in ratios if low <= log(ratio) <= high]
 
 
 # ---- funnel -----------------------------------------------------------------------------------
