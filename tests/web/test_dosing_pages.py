@@ -132,6 +132,7 @@ def test_notes_are_signed_by_each_also_after_the_release_and_go_on_to_integratio
     with journal.writing(f"course:{course}") as writing:
         writing.append("released", {"visit": day.visit}, by=SYSTEM, at=day.later())
     page = f"/session/{day.session}/report/{course}/"
+    assert "when they left is not recorded" in client.get(page).content.decode()  # the day is over: not "to now"
     assert client.post(page, {"words": "Calm at the end."}).status_code == 302
     assert client_of(day.second).post(page, {"words": "Slept a little."}).status_code == 302
     assert "no words yet" in client.post(page, {"words": " "}).content.decode()
@@ -241,7 +242,8 @@ def test_paper_and_data(day: Day) -> None:
     sheet = client.get(f"/session/{day.session}/emergency/{course}/").content.decode()
     assert "Ada Simulated" in sheet and "71.5 kg" in sheet and "131 mmHg" in sheet and "not known: ask" in sheet
     report = f"/session/{day.session}/report/{course}/"
-    assert "The session on one axis" in client.get(report).content.decode()
+    on_paper = client.get(report).content.decode()
+    assert "The session on one axis" in on_paper and "to now" in on_paper
     found = client.get(f"{report}?as=json").json()
     assert found["doses"][0]["lot"] == "S1" and found["vital_signs"][0]["systolic_mmhg"] == 131
     assert found["presence_proven"] is True
