@@ -13,8 +13,8 @@ from typing import Any
 from keel.domain.errors import refuse
 from keel.outcomes.columns import read_table
 from keel.outcomes.covariance import COVARIANCES
-from keel.outcomes.df import DF_METHODS, Estimate
-from keel.outcomes.lsmeans import CONTRASTS, WEIGHTS, Contrast, Mean, contrasts, joint_tests, ls_means
+from keel.outcomes.df import DF_METHODS, Estimate, JointTest
+from keel.outcomes.lsmeans import CONTRASTS, WEIGHTS, Contrast, Mean, contrasts, joint_tests, ls_means, reduced_tests
 from keel.outcomes.mmrm import METHODS, MMRM, VCOVS, fit_mmrm, in_words
 
 NUMBERS = ("estimate", "se", "df", "t", "p", "ci_low", "ci_high")
@@ -41,12 +41,14 @@ def run(command: str, argv: Sequence[str]) -> int:
     )
     means = ls_means(fit, given.lsmeans, by=given.by, weights=given.lsmeans_weights) if given.lsmeans else []
     differences = contrasts(fit, means, kind=given.contrasts)
-    for note in fit.notes:
+    tests = joint_tests(fit)
+    notes = [*fit.notes, *reduced_tests(fit, tests)]
+    for note in notes:
         print(note, file=sys.stderr)
     if given.json:
-        print(json.dumps(as_json(fit, means, differences), allow_nan=False))
+        print(json.dumps(as_json(fit, means, differences, tests, notes), allow_nan=False))
     else:
-        print(as_text(fit, means, differences))
+        print(as_text(fit, means, differences, tests))
     return 0
 
 
@@ -71,7 +73,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
     return parser
 
 
-def as_json(fit: MMRM, means: Sequence[Mean], differences: Sequence[Contrast]) -> dict[str, Any]:
+Tests = Sequence[tuple[str, JointTest | None]]
+
+
+def as_json(
+    fit: MMRM, means: Sequence[Mean], differences: Sequence[Contrast], tests: Tests, notes: Sequence[str]
+) -> dict[str, Any]:
     """The result as the contract has it. A number that does not exist is null, never NaN."""
     last = fit.attempts[-1]
     return {
@@ -92,11 +99,11 @@ def as_json(fit: MMRM, means: Sequence[Mean], differences: Sequence[Contrast]) -
         "contrasts": [{"contrast": one.label, **dict(one.by), **_numbers(one.estimate)} for one in differences],
         "tests": [
             {"term": term, **({k: _finite(v) for k, v in test.as_json().items()} if test else {"f": None, "p": None})}
-            for term, test in joint_tests(fit)
+            for term, test in tests
         ],
         "search": [{key: _finite(value) for key, value in vars(attempt).items()} for attempt in fit.attempts],
         "smallest_hessian_eigenvalue": fit.smallest_eigenvalue,
-        "notes": list(fit.notes),
+        "notes": list(notes),
     }
 
 
@@ -117,7 +124,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def as_text(fit: MMRM, means: Sequence[Mean], differences: Sequence[Contrast]) -> str:
+def as_text(fit: MMRM, means: Sequence[Mean], differences: Sequence[Contrast], tests: Tests) -> str:
     """The result as tables to read."""
     head = (
         f"{fit.data.formula.text}\n{in_words(fit.choices)}, {fit.choices.vcov} covariance of the coefficients\n"
@@ -128,7 +135,7 @@ def as_text(fit: MMRM, means: Sequence[Mean], differences: Sequence[Contrast]) -
         head,
         _table("coefficient", [(term, one) for term, one in fit.coefficients()]),
         *(_matrix(one.group, one.visits, one.matrix.tolist()) for one in fit.covariances),
-        _tests(fit),
+        _tests(tests),
     ]
     if means:
         parts.append(_table("least-squares mean", [(_spelled(mean.levels), mean.estimate) for mean in means]))
@@ -141,37 +148,60 @@ def _spelled(levels: Sequence[tuple[str, str]]) -> str:
     return ", ".join(level for _, level in levels)
 
 
+def _decimals(smallest: float) -> int:
+    """Four, and more where the smallest standard error has no figure in four; -1 (power of ten) where that is not enough."""
+    if not math.isfinite(smallest) or smallest <= 0 or smallest >= 0.01:
+        return 4
+    needed = 2 - math.floor(math.log10(smallest))
+    return needed if needed <= 9 else -1
+
+
+def _figure(value: float, decimals: int) -> str:
+    return f"{value:.5g}" if decimals < 0 or abs(value) >= 1e12 else f"{value:.{decimals}f}"
+
+
 def _table(head: str, rows: Sequence[tuple[str, Estimate | None]]) -> str:
-    width = max(len(head), *(len(name) for name, _ in rows))
-    lines = [f"{head:<{width}}  {'estimate':>10} {'se':>9} {'df':>8} {'t':>8} {'p':>8} {'ci_low':>10} {'ci_high':>10}"]
+    decimals = _decimals(min((one.se for _, one in rows if one is not None), default=1.0))
+    lines = [[head, "estimate", "se", "df", "t", "p", "ci_low", "ci_high"]]
     for name, one in rows:
         if one is None:
-            lines.append(f"{name:<{width}}  {'not estimable':>10}")
+            lines.append([name, "not estimable", *[""] * 6])
             continue
-        p = "<.0001" if one.p < 0.0001 else f"{one.p:.4f}"
-        lines.append(
-            f"{name:<{width}}  {one.estimate:>10.4f} {one.se:>9.4f} {one.df:>8.2f} {one.t:>8.3f} {p:>8} "
-            f"{one.ci_low:>10.4f} {one.ci_high:>10.4f}"
-        )
-    return "\n".join(lines)
+        value, se, low, high = (_figure(x, decimals) for x in (one.estimate, one.se, one.ci_low, one.ci_high))
+        lines.append([name, value, se, f"{one.df:.2f}", f"{one.t:.3f}", _p(one.p), low, high])
+    return _aligned(lines, least=8)
+
+
+def _p(p: float) -> str:
+    return "<.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+def _aligned(lines: Sequence[Sequence[str]], *, least: int) -> str:
+    """Rows of words under one another: the first column to the left, the others to the right."""
+    widths = [max(least if at else 0, *(len(line[at]) for line in lines)) for at in range(len(lines[0]))]
+    rows = (
+        f"{line[0]:<{widths[0]}}  " + " ".join(f"{x:>{w}}" for x, w in zip(line[1:], widths[1:], strict=True))
+        for line in lines
+    )
+    return "\n".join(row.rstrip() for row in rows)
 
 
 def _matrix(group: str, visits: Sequence[str], rows: Sequence[Sequence[float]]) -> str:
-    width = max(10, *(len(visit) + 1 for visit in visits))
-    head = f"covariance{f' of {group}' if group else ''}"
-    lines = [head, " " * width + "".join(f"{visit:>{width}}" for visit in visits)]
-    lines += [f"{v:<{width}}" + "".join(f"{x:>{width}.4f}" for x in row) for v, row in zip(visits, rows, strict=True)]
-    return "\n".join(lines)
+    decimals = _decimals(min(row[at] for at, row in enumerate(rows)))
+    lines = [
+        ["", *visits],
+        *([visit, *(_figure(x, decimals) for x in row)] for visit, row in zip(visits, rows, strict=True)),
+    ]
+    return f"covariance{f' of {group}' if group else ''}\n{_aligned(lines, least=9)}"
 
 
-def _tests(fit: MMRM) -> str:
-    tests = joint_tests(fit)
-    width = max([len("term"), *(len(term) for term, _ in tests)])
-    lines = [f"{'term':<{width}}  {'num df':>7} {'den df':>8} {'F':>9} {'p':>8}"]
+def _tests(tests: Tests) -> str:
+    lines = [["term", "num df", "den df", "F", "p"]]
     for term, test in tests:
-        if test is None:
-            lines.append(f"{term:<{width}}  not estimable")
-        else:
-            p = "<.0001" if test.p < 0.0001 else f"{test.p:.4f}"
-            lines.append(f"{term:<{width}}  {test.num_df:>7} {test.den_df:>8.2f} {test.f:>9.3f} {p:>8}")
-    return "\n".join(lines)
+        told = (
+            [str(test.num_df), f"{test.den_df:.2f}", f"{test.f:.3f}", _p(test.p)]
+            if test
+            else ["not estimable", "", "", ""]
+        )
+        lines.append([term, *told])
+    return _aligned(lines, least=7)

@@ -8,6 +8,7 @@ its own types. Rows are counted from 1, the header not counted.
 from __future__ import annotations
 
 import csv
+import difflib
 import math
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -135,12 +136,19 @@ def _in_the_alphabet(word: str) -> tuple[list[tuple[int, str]], list[str], list[
     return signs, accents, [mark.isupper() for mark in bare], word
 
 
+def _meant(name: str, columns: Sequence[str]) -> str:
+    """A question about the column whose name is nearest, capitals aside; empty where none is near."""
+    by_small = {column.casefold(): column for column in reversed(columns)}
+    near = difflib.get_close_matches(name.casefold(), by_small, n=1, cutoff=0.7)
+    return f"Did you mean {by_small[near[0]]!r}? " if near else ""
+
+
 def check_column(table: pl.DataFrame, name: str) -> None:
     if name not in table.columns:
         raise refuse(
             f"There is no column {name!r}",
             "the table does not have it",
-            f"It has: {', '.join(table.columns)}",
+            f"{_meant(name, table.columns)}It has: {', '.join(table.columns)}",
             where=name,
             code="no-column",
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import product
 from typing import Any
 
@@ -23,7 +24,7 @@ Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 Term = tuple[str, ...]
 
-# A piece of a parsed formula: ("name", x), ("number", 2.0), ("call", f, piece), (operator, left, right).
+# A piece of a parsed formula: ("name", x), ("number", 2.0), ("call", f, piece), ("bracket", piece), (operator, left, right).
 Piece = tuple[Any, ...]
 
 NUMERIC_FUNCTIONS: dict[str, Callable[[Array], Array]] = {
@@ -38,7 +39,9 @@ NUMERIC_FUNCTIONS: dict[str, Callable[[Array], Array]] = {
 DEEPEST = 100
 FACTOR_FUNCTIONS = ("factor", "as.factor", "C")
 BINDING = {"~": 1, "+": 2, "-": 2, "*": 3, "/": 3, ":": 4, "^": 6}
-TOKEN = re.compile(r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?)|(?P<name>`[^`]+`|[^\W\d][\w.]*|\.[\w.]+)|(?P<op>.))")
+TOKEN = re.compile(
+    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>`[^`]+`|[^\W\d][\w.]*|\.[\w.]+)|(?P<op>.))"
+)
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,12 @@ def parse_formula(text: str) -> Formula:
     if text.count("(") > DEEPEST:
         raise _misread(text, f"there are more than {DEEPEST} brackets")
     piece = _Parser(text).formula()
-    if piece[0] != "~" or piece[1][0] != "name":
-        raise _misread(text, "it has no single response column before the sign ~")
+    if piece[0] != "~":
+        raise _misread(text, "there is no response column before the sign ~")
+    if piece[1][0] != "name":
+        raise _misread(
+            text, f"{spell(piece[1])} stands before the sign ~, where one column stands; make a column of it first"
+        )
     variables: dict[str, Piece] = {}
     terms = _expand(piece[2], variables, text)
     order = {label: place for place, label in enumerate(variables)}
@@ -102,6 +109,10 @@ def names_in(piece: Piece) -> tuple[str, ...]:
     if piece[0] == "name":
         return (piece[1],)
     return tuple(name for part in piece[1:] if isinstance(part, tuple) for name in names_in(part))
+
+
+def is_factor_call(piece: Piece) -> bool:
+    return bool(piece[0] == "call" and piece[1] in FACTOR_FUNCTIONS)
 
 
 def _misread(text: str, why: str) -> Refused:
@@ -160,20 +171,23 @@ class _Parser:
             return ("number", float(word))
         if kind == "name":
             if self.peek() == ("op", "(") and not word.startswith("`"):
-                return ("call", word, self.bracket())
+                return ("call", word, self.bracket(f" of {word}, which takes one column or one calculation"))
             return ("name", word.strip("`"))
         if word == "(":
             self.at -= 1
-            return self.bracket()
+            return ("bracket", self.bracket())
         if word in "+-":
             return (word, ("number", 0.0), self.expression(5)) if word == "-" else self.expression(5)
         raise _misread(self.text, f"{word!r} is out of place")
 
-    def bracket(self) -> Piece:
+    def bracket(self, whose: str = "") -> Piece:
         self.take()
         inside = self.expression(0)
-        if self.take() != ("op", ")"):
+        kind, word = self.take()
+        if kind == "end":
             raise _misread(self.text, "a bracket is not closed")
+        if (kind, word) != ("op", ")"):
+            raise _misread(self.text, f"{word!r} is out of place in the bracket{whose}")
         return inside
 
 
@@ -198,6 +212,8 @@ def _terms(piece: Piece, variables: dict[str, Piece], text: str) -> list[Term]:
             raise _misread(text, f"{label} calls a function that is not known here ({known})")
         variables.setdefault(label, piece)
         return [(label,)]
+    if sign == "bracket":
+        return _terms(piece[1], variables, text)
     left = _terms(piece[1], variables, text)
     if sign == "^":
         return _power(left, piece[2], text)
@@ -229,6 +245,8 @@ def piece_is_zero(terms: list[Term]) -> bool:
 
 
 def _power(left: list[Term], exponent: Piece, text: str) -> list[Term]:
+    while exponent[0] == "bracket":
+        exponent = exponent[1]
     if exponent[0] != "number" or exponent[1] != int(exponent[1]) or not 1 <= exponent[1] <= 9:
         raise _misread(text, "a power of terms needs a whole number from 1 to 9; for x squared write I(x^2)")
     out = left
@@ -260,20 +278,32 @@ def spell(piece: Piece) -> str:
     if piece[0] == "name":
         return str(piece[1])
     if piece[0] == "number":
-        return f"{piece[1]:g}"
+        return _spell_number(piece[1])
     if piece[0] == "call":
         return f"{piece[1]}({spell(piece[2])})"
+    if piece[0] == "bracket":
+        return f"({spell(piece[1])})"
     if piece[0] == "-" and piece[1] == ("number", 0.0):
         return f"-{spell(piece[2])}"
     gap = "" if piece[0] in "^/:" else " "
     return f"{spell(piece[1])}{gap}{piece[0]}{gap}{spell(piece[2])}"
 
 
+def _spell_number(value: float) -> str:
+    """All 15 figures, and the power of ten only where it is shorter: two numbers never share a label."""
+    figures, _, power = f"{value:.14e}".partition("e")
+    short = f"{figures.rstrip('0').rstrip('.')}e{power}"
+    plain = f"{Decimal(f'{value:.15g}'):f}"
+    return short if len(short) < len(plain) else plain
+
+
 def evaluate(piece: Piece, columns: Mapping[str, Column]) -> Column:
     """The value of a piece on data: a factor, or numbers (n,). Raises Refused for arithmetic on text."""
     if piece[0] == "name":
         return columns[piece[1]]
-    if piece[0] == "call" and piece[1] in FACTOR_FUNCTIONS:
+    if piece[0] == "bracket":
+        return evaluate(piece[1], columns)
+    if is_factor_call(piece):
         return as_factor(evaluate(piece[2], columns))
     with np.errstate(all="ignore"):  # what is not finite is refused with its row by whoever asked
         return _arithmetic(piece, columns)
@@ -300,6 +330,8 @@ def _arithmetic(piece: Piece, columns: Mapping[str, Column]) -> Array:
                 code="text_in_arithmetic",
             )
         return column
+    if piece[0] == "bracket":
+        return _arithmetic(piece[1], columns)
     if piece[0] == "call":
         return np.asarray(NUMERIC_FUNCTIONS[piece[1]](_arithmetic(piece[2], columns)), dtype=np.float64)
     left, right = _arithmetic(piece[1], columns), _arithmetic(piece[2], columns)
@@ -325,6 +357,7 @@ class Coding:
 
     def matrix(self, variables: Mapping[str, Column], rows: int) -> Array:
         """Design matrix (rows, columns) for values of the variables (labels as keys)."""
+        variables = {label: self._in_levels(label, column) for label, column in variables.items()}
         out = np.empty((rows, len(self.names)))
         at = 0
         for term in self.formula.terms:
@@ -332,6 +365,14 @@ class Coding:
                 out[:, at] = column
                 at += 1
         return out
+
+    def _in_levels(self, label: str, column: Column) -> Column:
+        """A factor in the levels of the data, where a few values alone (a reference grid) do not show them all."""
+        levels = self.levels.get(label)
+        if levels is None or not isinstance(column, Factor) or column.levels == levels:
+            return column
+        place = np.array([levels.index(level) for level in column.levels], dtype=np.int64)
+        return Factor(place[column.codes], levels)
 
     def _columns(self, term: Term, variables: Mapping[str, Column], rows: int) -> list[Array]:
         out = [np.ones(rows)]

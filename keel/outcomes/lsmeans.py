@@ -19,7 +19,7 @@ import numpy as np
 from keel.domain.errors import refuse
 from keel.outcomes.covariance import Array
 from keel.outcomes.df import Estimate, JointTest
-from keel.outcomes.formula import Column, Factor, evaluate, names_in
+from keel.outcomes.formula import Column, Factor, evaluate, is_factor_call, names_in
 from keel.outcomes.mmrm import MMRM
 
 WEIGHTS = ("equal", "proportional", "counterfactual")
@@ -105,6 +105,21 @@ def joint_tests(fit: MMRM) -> list[tuple[str, JointTest | None]]:
     return out
 
 
+def reduced_tests(fit: MMRM, tests: Sequence[tuple[str, JointTest | None]]) -> list[str]:
+    """A sentence for each test that compares less than its term has, because a combination of levels has no data."""
+    if fit.kept.all():
+        return []
+    grid = _grid(fit, proportional=False, asked=())
+    told = []
+    for (name, test), term in zip(tests, (term for term in fit.data.formula.terms if term), strict=True):
+        whole = int(np.linalg.matrix_rank(grid.hypotheses(term)))
+        if test is not None and test.num_df < whole:
+            told.append(
+                f"The test of {name} has {test.num_df} of {whole} degrees of freedom: what the cells without data leave."
+            )
+    return told
+
+
 def _factor(fit: MMRM, name: str) -> Factor:
     column = fit.data.columns.get(name)
     if isinstance(column, Factor):
@@ -172,7 +187,8 @@ def _names(fit: MMRM, label: str) -> tuple[str, ...]:
 
 def _grid(fit: MMRM, proportional: bool, asked: Sequence[str]) -> Grid:
     names = tuple(fit.data.columns)
-    values = tuple(_reference(column) for column in fit.data.columns.values())
+    called = {n for piece in fit.data.formula.variables.values() if is_factor_call(piece) for n in names_in(piece)}
+    values = tuple(_reference(column, name in called) for name, column in fit.data.columns.items())
     index = np.array(list(product(*(range(len(value)) for value in values))), dtype=np.int64)
     index = index.reshape(len(index), len(names))
     x = _design(fit, names, values, index, {})
@@ -183,11 +199,12 @@ def _grid(fit: MMRM, proportional: bool, asked: Sequence[str]) -> Grid:
     return Grid(fit, names, values, index, x, weight)
 
 
-def _reference(column: Column) -> tuple[float, ...] | tuple[str, ...]:
+def _reference(column: Column, is_factor_too: bool) -> tuple[float, ...] | tuple[str, ...]:
+    """The levels of a factor, the mean of a covariate; all values of one that has two, or stands in factor() as well."""
     if isinstance(column, Factor):
         return column.levels
     distinct = np.unique(column)
-    return tuple(float(v) for v in distinct) if len(distinct) == 2 else (float(column.mean()),)
+    return tuple(float(v) for v in distinct) if len(distinct) == 2 or is_factor_too else (float(column.mean()),)
 
 
 def _design(

@@ -115,10 +115,23 @@ class MMRM:
         return [next(found) if one else None for one in able]
 
     def joint_test(self, contrasts: Array) -> JointTest | None:
-        """F test that all rows of `contrasts` (c, all columns) are zero, over those that can be estimated."""
-        able = contrasts[self.estimable(contrasts)][:, self.kept]
-        able = able[np.abs(able).max(1) > 1e-12] if len(able) else able
-        return degrees.joint_test(self.inference, able) if len(able) else None
+        """F test that all rows of `contrasts` (c, all columns) are zero, over all of them and of their combinations
+        that can be estimated."""
+        able = self.estimable(contrasts)
+        rows = contrasts[able]
+        if not able.all():
+            rows = np.vstack([rows, self._estimable_combinations(contrasts)])
+        rows = rows[:, self.kept]
+        rows = rows[np.abs(rows).max(1, initial=0.0) > 1e-12]
+        return degrees.joint_test(self.inference, rows) if len(rows) else None
+
+    def _estimable_combinations(self, contrasts: Array) -> Array:
+        """A basis of what can be estimated in the span of `contrasts`, although its rows cannot: where the cell that
+        nobody was seen in belongs to the level all others are compared with, the others can still be compared."""
+        length = np.linalg.norm(contrasts, axis=1)[:, None] + 1e-300
+        left, values, _ = np.linalg.svd((contrasts / length) @ _null_space(self.data.x))
+        rank = int((values > 1e-8).sum())
+        return np.asarray(left[:, rank:].T @ (contrasts / length))
 
     def estimable(self, contrasts: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         if self.kept.all():

@@ -15,7 +15,17 @@ import polars as pl
 from keel.domain.errors import Refused, refuse
 from keel.outcomes.columns import LARGEST, alphabetical, check_column, check_flat, is_text, numbers
 from keel.outcomes.covariance import Array
-from keel.outcomes.formula import FACTOR_FUNCTIONS, Codes, Coding, Column, Factor, Formula, code, evaluate
+from keel.outcomes.formula import (
+    Codes,
+    Coding,
+    Column,
+    Factor,
+    Formula,
+    code,
+    evaluate,
+    is_factor_call,
+    names_in,
+)
 
 MOST_SHOWN = 5
 
@@ -171,15 +181,15 @@ def _rows_of(column: Column, rows: Codes) -> Column:
 
 
 def _column(table: pl.DataFrame, name: str, formula: Formula, visit: str, spatial: bool) -> Column:
-    """A factor for words, for the visit of a non-spatial model and for factor(name); numbers otherwise."""
-    wrapped = any(piece[0] == "call" and piece[1] in FACTOR_FUNCTIONS for piece in _pieces_of(formula, name))
-    if wrapped or (name == visit and not spatial) or _is_words(table, name):
+    """A factor for words, for the visit of a non-spatial model and for what only stands in factor(name); numbers otherwise."""
+    if (name == visit and not spatial) or _is_words(table, name) or _only_as_factor(formula, name):
         return _factor(table[name])
     return numbers(table, name)
 
 
-def _pieces_of(formula: Formula, name: str) -> list[tuple[object, ...]]:
-    return [piece for piece in formula.variables.values() if piece[-1] == ("name", name)]
+def _only_as_factor(formula: Formula, name: str) -> bool:
+    pieces = [piece for piece in formula.variables.values() if name in names_in(piece)]
+    return bool(pieces) and all(is_factor_call(piece) for piece in pieces)
 
 
 def _is_words(table: pl.DataFrame, name: str) -> bool:

@@ -72,6 +72,18 @@ def test_tables_for_people(capsys: pytest.CaptureFixture[str]) -> None:
         assert words in text
 
 
+def test_tables_show_figures_of_small_numbers(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = changed(tmp_path, pl.col("chg").cast(pl.Float64, strict=False) / 1e6)
+    assert main(["mmrm", path, *USUAL]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("armA1:visitV04"))
+    estimate, se = row.split()[1:3]
+    assert len(se.strip("0.")) >= 3 and float(estimate) != 0
+    path = changed(tmp_path, pl.col("chg").cast(pl.Float64, strict=False) * 1e6)
+    assert main(["mmrm", path, *USUAL]) == 0
+    head, *rows = (line for line in capsys.readouterr().out.split("\n\n")[1].splitlines())
+    assert {len(row) for row in rows} == {len(head)}
+
+
 def changed(tmp_path: Path, *expressions: pl.Expr, where: pl.Expr | None = None) -> str:
     table = pl.read_csv(DATA, infer_schema=False)
     table = table.filter(where) if where is not None else table.with_columns(*expressions)
@@ -163,6 +175,9 @@ def test_an_aliased_column_is_null_and_named(capsys: pytest.CaptureFixture[str],
         (["--formula", "chg ~ usubjid * visit"], "coefficients for 90 rows"),
         (["--confidence", "95"], "not between 0 and 1"),
         (["--formula", "chg ~ base + (arm"], "a bracket is not closed"),
+        (["--formula", "chg ~ poly(base, 2) + arm"], "',' is out of place in the bracket of poly"),
+        (["--formula", "chg ~ bsae + arm"], "Did you mean 'base'?"),
+        (["--subject", "USUBJID"], "Did you mean 'usubjid'?"),
         (["--formula", "chg"], "before the sign ~"),
         (["--covariance", "sp_exp"], "needs the time of each visit"),
     ],

@@ -16,7 +16,7 @@ from keel.outcomes.columns import read_table
 from keel.outcomes.covariance import COVARIANCES, Array, Structure, cholesky_curvature, to_elements
 from keel.outcomes.formula import parse_formula
 from keel.outcomes.likelihood import Likelihood, Moments, Patterns, Rows
-from keel.outcomes.lsmeans import contrasts, ls_means
+from keel.outcomes.lsmeans import contrasts, joint_tests, ls_means, reduced_tests
 from keel.outcomes.mmrm import MMRM, Choices, fit_mmrm, fit_repeated
 from keel.outcomes.repeated import repeated_measures, with_response
 
@@ -277,6 +277,44 @@ def test_a_cell_without_data_has_no_mean() -> None:
     assert means["A0", "V04"] is not None and means["A1", "V03"] is not None
     differences = {one.by[0][1]: one.estimate for one in contrasts(fit, ls_means(fit, "arm", by="visit"))}
     assert differences["V04"] is None and differences["V03"] is not None
+
+
+@pytest.mark.parametrize("df", ["satterthwaite", "kenward-roger"])
+def test_what_a_gap_leaves_to_test_does_not_depend_on_which_level_comes_first(df: str) -> None:
+    """emmeans' joint_tests: one of the two comparisons of three arms is left, whatever the arm with the gap is called."""
+    third = pl.when(pl.col("usubjid").str.slice(-1).cast(pl.Int64) % 3 == 0).then(pl.lit("A2")).otherwise(pl.col("arm"))
+    gap = TRIAL.with_columns(arm=third).filter(~((pl.col("arm") == "A2") & (pl.col("visit") == "V04")))
+    found = []
+    for first in ("A0", "A2"):
+        swapped = gap.with_columns(arm=pl.col("arm").replace({"A2": first, first: "A2"}))
+        fit = fitted(swapped, covariance="ar1", df=df)
+        tests = joint_tests(fit)
+        told = [sentence.split(" degrees")[0] for sentence in reduced_tests(fit, tests)]
+        assert told == [
+            f"The test of {what}" for what in ("arm has 1 of 2", "visit has 2 of 3", "arm:visit has 5 of 6")
+        ]
+        found.append({term: (test.num_df, test.f) for term, test in tests if test is not None})
+    assert found[0].keys() == found[1].keys() == {"base", "arm", "visit", "arm:visit"}
+    for term, (num_df, f) in found[0].items():
+        assert found[1][term][0] == num_df
+        assert found[1][term][1] == pytest.approx(f, rel=1e-6)
+
+
+def test_a_number_in_factor_stays_a_number_elsewhere() -> None:
+    """As in R: `factor(dose) + dose:visit` has a slope per visit, not a level per visit."""
+    dose = (pl.col("usubjid").str.slice(-1).cast(pl.Int64) % 3) * 5
+    table = TRIAL.with_columns(dose=dose, named=pl.lit("d") + dose.cast(pl.String))
+    fit = fitted(table, "chg ~ factor(dose) + dose:visit + arm", covariance="cs")
+    plain = fitted(table, "chg ~ named + dose:visit + arm", covariance="cs")
+    assert [name for name in fit.terms if ":" in name] == [f"dose:visitV0{k}" for k in (1, 2, 3, 4)]
+    assert fit.m2loglik == pytest.approx(plain.m2loglik, abs=1e-6)
+    beta = {name: one.estimate for name, one in fit.coefficients() if one is not None}
+    at_v01 = [
+        beta["(Intercept)"] + (beta[f"factor(dose){d}"] + d * beta["dose:visitV01"] if d else 0) for d in (0, 5, 10)
+    ]
+    mean = next(one for one in ls_means(fit, "arm", by="visit") if one.levels == (("arm", "A0"), ("visit", "V01")))
+    assert mean.estimate is not None
+    assert mean.estimate.estimate == pytest.approx(sum(at_v01) / 3)  # every level of the factor, as emmeans
 
 
 def test_a_counterfactual_mean_is_the_mean_prediction() -> None:
