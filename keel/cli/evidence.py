@@ -384,10 +384,17 @@ def within_effect(given: argparse.Namespace, table: pl.DataFrame) -> effect_size
     before, after = before[keep], after[keep]
     for name, values in ((given.before, before), (given.after, after)):
         check_spread(values, name)
-    r = float(np.corrcoef(before, after)[0, 1])
-    if abs(r) > 1 - 1e-12:
+    if float(np.ptp(after - before)) <= 1e-14 * float(max(np.abs(before).max(), np.abs(after).max())):
         raise refuse(
             "The effect was not computed", "everybody changed alike, so the change has no spread", where=given.after
+        )
+    r = float(np.corrcoef(before, after)[0, 1])
+    if abs(r) > 1 - 1e-10:
+        raise refuse(
+            "The effect was not computed",
+            f"{given.before} and {given.after} lie on one line (r = {r:.0f}), so there is no error to make an interval from",
+            "Look whether one column was made from the other",
+            where=f"{given.before}, {given.after}",
         )
     kind = (given.kind or "d-z").replace("-", "_")
     if kind not in effect_size.WITHIN:
@@ -499,7 +506,8 @@ def correlation_of(
     given: argparse.Namespace, table: pl.DataFrame, person: list[str | None] | None, x: str, y: str, method: str
 ) -> dict[str, Any]:
     one, two = numbers(table, x), numbers(table, y)
-    held = design(table, given.partial, intercept=False).matrix if given.partial else None
+    partial = design(table, given.partial, intercept=False)
+    held = partial.matrix if given.partial else None
     keep = complete_rows(one, two, *([held] if held is not None else []))
     if person is not None:
         keep &= np.array([p is not None for p in person])
@@ -513,6 +521,7 @@ def correlation_of(
         person=[str(p) for p, kept in zip(person, keep, strict=True) if kept] if person is not None else None,
         level=given.level,
         resample=correlate.Bootstrap(given.bootstrap, given.interval or "bca", given.seed) if given.bootstrap else None,
+        names=[x, y, *partial.labels],
     )
     return {"x": x, "y": y} | plain(found) | bounds(found) | {"interval_method": found.interval}
 
@@ -615,6 +624,11 @@ def blinding_answer(given: argparse.Namespace) -> dict[str, Any]:
     counted = blinding.tally(arm, guess, dont_know=given.dont_know)
     whole = blinding.james(counted, level=given.level)
     per_arm = blinding.bang(counted, level=given.level) if len(counted.arms) == 2 else ()
+    for index in (whole, *per_arm):
+        if index.se is None:
+            say(
+                f"{index.name}, {index.arm}: all {index.n} answered alike, so its formula gives no error: no interval, no p."
+            )
     answer = plain(whole) | bounds(whole) | {"method": "James", "seed": None}
     answer |= {"james": plain(whole) | bounds(whole), "bang": [plain(index) | bounds(index) for index in per_arm]}
     answer["counts"] = [

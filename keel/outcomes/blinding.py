@@ -31,15 +31,18 @@ DONT_KNOW = "don't know"
 
 @dataclass(frozen=True)
 class Index:
-    """A blinding index with its interval; `p` is of the value that means guessing at random (Bang 0, James ½)."""
+    """A blinding index with its interval; `p` is of the value that means guessing at random (Bang 0, James ½).
+
+    Where everybody answered alike the formula of the standard error gives 0, which is no precision: `se`, interval and `p` are None.
+    """
 
     name: str
     arm: str
     estimate: float
-    se: float
-    ci_low: float
-    ci_high: float
-    p: float
+    se: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p: float | None
     n: int
 
 
@@ -97,8 +100,8 @@ def bang(guesses: Guesses, *, level: float = 0.95) -> tuple[Index, ...]:
     for i, arm in enumerate(guesses.arms):
         n = guesses.counts[i].sum()
         correct, wrong = guesses.counts[i, i] / n, guesses.counts[i, 1 - i] / n
-        variance = (correct * (1 - correct) + wrong * (1 - wrong) + 2 * correct * wrong) / n
-        found.append(_index("Bang", arm, correct - wrong, float(np.sqrt(variance)), 0.0, int(n), level))
+        spread = correct * (1 - correct) + wrong * (1 - wrong) + 2 * correct * wrong
+        found.append(_index("Bang", arm, correct - wrong, float(spread), 0.0, int(n), level))
     return tuple(found)
 
 
@@ -118,8 +121,8 @@ def james(guesses: Guesses, *, level: float = 0.95) -> Index:
         )
     value = _james(share)
     gradient = _gradient(share)
-    variance = (np.sum(share * gradient**2) - np.sum(share * gradient) ** 2) / n
-    return _index("James", "all", value, float(np.sqrt(max(0.0, variance))), 0.5, int(n), level)
+    spread = float(np.sum(share * gradient**2) - np.sum(share * gradient) ** 2)
+    return _index("James", "all", value, spread, 0.5, int(n), level)
 
 
 def _expected_wrong(share: FloatArray) -> float:
@@ -158,9 +161,13 @@ def _gradient(share: FloatArray) -> FloatArray:
     return gradient
 
 
-def _index(name: str, arm: str, value: float, se: float, at_random: float, n: int, level: float) -> Index:
+def _index(name: str, arm: str, value: float, spread: float, at_random: float, n: int, level: float) -> Index:
+    """`spread` is the variance times n."""
+    if spread <= 1e-12:
+        return Index(name, arm, float(value), None, None, None, None, n)
+    se = float(np.sqrt(spread / n))
     half = float(stats.norm.ppf((1 + level) / 2)) * se
-    p = float(2 * stats.norm.sf(abs(value - at_random) / se)) if se > 0 else float(value == at_random)
+    p = float(2 * stats.norm.sf(abs(value - at_random) / se))
     return Index(name, arm, float(value), se, float(value - half), float(value + half), p, n)
 
 

@@ -27,6 +27,10 @@ from keel.outcomes import bootstrap
 from keel.outcomes.columns import FloatArray, IntArray, check_full_rank, check_varies
 
 METHODS = ("pearson", "spearman", "within", "between")
+# Nearer to 1 a correlation is rounding: one column was made from the other.
+PERFECT = 1e-12
+# Of the size of a value: a smaller deviation from a mean is rounding.
+ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,17 @@ def correlate(
     person: Sequence[str] | None = None,
     level: float = 0.95,
     resample: Bootstrap | None = None,
+    names: Sequence[str] = (),
 ) -> Correlation:
     """Correlate `x` with `y` (n each, complete). `given` (n × q) is partialled out; `person` names whose row each is.
+    `names` are what the columns are called: x, y, then those of `given`.
 
-    Refuses a constant column, too few rows, and methods within or between without `person`.
+    Refuses a constant column, too few rows, points that all lie on one line, and methods within or between without `person`.
     """
     if method not in METHODS:
         raise refuse(f"There is no correlation {method!r}", "it is not known", f"Known: {', '.join(METHODS)}")
+    q = 0 if given is None else given.shape[1]
+    called = list(names) or ["x", "y", *(f"given {i + 1}" for i in range(q))]
     if method in ("within", "between"):
         if given is not None:
             raise refuse(
@@ -77,10 +85,9 @@ def correlate(
                 "nothing can be partialled out of it",
                 "Leave --partial out",
             )
-        return _clustered(x, y, method, person, level, resample)
-    check_varies(x, "x", least=4)
-    check_varies(y, "y", least=4)
-    q = 0 if given is None else given.shape[1]
+        return _clustered(x, y, method, person, level, resample, called)
+    for values, name in ((x, called[0]), (y, called[1])):
+        check_varies(values, name, least=4)
     data = np.column_stack([x, y] if given is None else [x, y, given])
     n = len(x)
     if n - 3 - q < 1:
@@ -88,16 +95,19 @@ def correlate(
             "The correlation was not computed", f"{n} rows are too few with {q} columns partialled out", where="n"
         )
     if given is not None:
-        check_full_rank(np.column_stack([np.ones(n), given]), ["constant", *(f"given {i + 1}" for i in range(q))])
+        held = np.column_stack([np.ones(n), given])
+        check_full_rank(held, ["constant", *called[2:]])
+        data = data if method == "spearman" else _without_held(data, held)
     rows = np.arange(n)[None, :]
     statistic = _ranked if method == "spearman" else _plain
     r = float(statistic(data, rows)[0])
     if not np.isfinite(r):
         raise refuse(
             "The partial correlation was not computed",
-            "what is partialled out explains a column exactly",
-            where="given",
+            f"what is partialled out explains {called[0]} or {called[1]} exactly",
+            where=", ".join(called[2:]),
         )
+    _check_error(r, n, method, called)
     df, se = n - 2 - q, 1 / np.sqrt(n - 3 - q)
     se = se * np.sqrt(1 + r**2 / 2) if method == "spearman" else se
     name = method if given is None else f"partial {method}"
@@ -107,12 +117,36 @@ def correlate(
     return _with_bootstrap(plain, lambda chosen: statistic(data, chosen), n, resample, width=data.shape[1])
 
 
+def _without_held(data: FloatArray, held: FloatArray) -> FloatArray:
+    """x and y as the held columns leave them, and those at right angles: the same correlations, in every resample, with no digit
+    lost to columns far from zero or near each other."""
+    basis = np.linalg.qr(held)[0]
+    rest = data[:, :2]
+    for _ in range(2):
+        rest = rest - basis @ (basis.T @ rest)
+    rest[:, np.linalg.norm(rest, axis=0) <= 1e-10 * np.linalg.norm(data[:, :2] - data[:, :2].mean(axis=0), axis=0)] = (
+        0.0
+    )
+    return np.column_stack([rest, basis[:, 1:]])
+
+
+def _check_error(r: float, n: int, method: str, called: Sequence[str]) -> None:
+    if 1 - abs(r) > PERFECT:
+        return
+    how = "stand in the same order" if method == "spearman" else "lie on one line"
+    raise refuse(
+        "The correlation was not computed",
+        f"all {n} points {how} (r = {np.sign(r):g}), so there is no error to make an interval or a test from",
+        "Look whether one column was made from the other",
+        where=", ".join(called[:2]),
+        code="perfect",
+    )
+
+
 def _with_z_interval(method: str, r: float, se: float, df: float, n: int, level: float) -> Correlation:
-    r = float(np.clip(r, -1, 1))
-    t = r * np.sqrt(df / max(1 - r**2, 1e-300))
+    t = r * np.sqrt(df / ((1 - r) * (1 + r)))
     half = float(stats.norm.ppf((1 + level) / 2)) * se
-    z = np.arctanh(np.clip(r, -1 + 1e-16, 1 - 1e-16))
-    low, high = (r, r) if abs(r) == 1 else (float(np.tanh(z - half)), float(np.tanh(z + half)))
+    low, high = (float(np.tanh(np.arctanh(r) + side * half)) for side in (-1, 1))
     return Correlation(method, r, low, high, "Fisher z", level, float(2 * stats.t.sf(abs(t), df)), df, n)
 
 
@@ -148,6 +182,7 @@ def _partial(sampled: FloatArray) -> FloatArray:
     centred = sampled - sampled.mean(axis=1, keepdims=True)
     cross = np.einsum("bni,bnj->bij", centred, centred)
     scale = np.sqrt(np.einsum("bii->bi", cross))
+    scale[scale <= ROUNDING * np.sqrt((sampled**2).sum(axis=1))] = 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
         r = cross / (scale[:, :, None] * scale[:, None, :])
     if r.shape[1] > 2:
@@ -170,6 +205,7 @@ def _clustered(
     person: Sequence[str] | None,
     level: float,
     resample: Bootstrap | None,
+    called: Sequence[str],
 ) -> Correlation:
     if person is None:
         raise refuse(
@@ -183,14 +219,17 @@ def _clustered(
     people = len(counts)
     means = [np.bincount(codes, weights=v) / counts for v in (x, y)]
     if method == "within":
-        dx, dy = x - means[0][codes], y - means[1][codes]
+        dx, dy = _from(x, means[0][codes]), _from(y, means[1][codes])
         parts = np.column_stack([np.bincount(codes, weights=a * b) for a, b in ((dx, dx), (dx, dy), (dy, dy))])
         df, n = len(x) - people - 1, len(x)
         statistic = _within
     else:
         a, b = means
         # Centred on the weighted mean first: the sums below then lose no digits to the scale of the measure.
-        a, b = a - np.average(a, weights=counts), b - np.average(b, weights=counts)
+        a, b = (
+            _from(a, np.full(people, np.average(a, weights=counts))),
+            _from(b, np.full(people, np.average(b, weights=counts))),
+        )
         parts = np.column_stack([counts, counts * a, counts * b, counts * a * a, counts * a * b, counts * b * b])
         df, n = people - 2, people
         statistic = _between
@@ -206,15 +245,23 @@ def _clustered(
     if not np.isfinite(r):
         raise refuse(
             f"The {method} correlation was not computed",
-            "x or y does not vary " + ("within any person" if method == "within" else "between people"),
-            where="x, y",
+            f"{called[0]} or {called[1]} does not vary "
+            + ("within any person" if method == "within" else "between people"),
+            where=", ".join(called[:2]),
             code="constant",
         )
+    _check_error(r, n, method, called)
     se = 1 / np.sqrt(df - 2) if method == "within" else 1 / np.sqrt(people - 3) if people > 3 else np.inf
     plain = _with_z_interval(method, r, float(se), df, n, level)
     if resample is None:
         return plain
     return _with_bootstrap(plain, lambda rows: statistic(parts[rows].sum(axis=1)), people, resample, width=6)
+
+
+def _from(values: FloatArray, means: FloatArray) -> FloatArray:
+    """Deviations from means; what is only rounding is no deviation."""
+    away = values - means
+    return np.asarray(np.where(np.abs(away) <= ROUNDING * np.abs(values), 0.0, away))
 
 
 def _within(sums: FloatArray) -> FloatArray:

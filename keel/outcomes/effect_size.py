@@ -121,14 +121,28 @@ def effects(
         _refuse_where(
             columns["m1"] * columns["m2"] <= 0, columns["m1"], "m1", "a ratio of means needs both of one sign"
         )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if measure in ("RR", "OR", "RD"):
-            return _two_proportions(measure, columns, keep_empty)
-        if measure in ("MD", "SMD", "SMD-D", "SMD1", "ROM"):
-            return _two_means(measure, columns)
-        if measure in ("MC", "SMCC", "SMCR"):
-            return _change(measure, columns)
-        return _single(measure, columns)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        effect, variance = _computed(measure, columns, keep_empty)
+    wild = np.flatnonzero(np.isinf(effect) | np.isinf(variance) | (variance <= 0))
+    if wild.size:
+        raise refuse(
+            f"The {measure} of row {wild[0] + 1} was not computed",
+            "it has no variance, or is too large for any number",
+            f"Look for a value of {', '.join(columns)} in that row that is not possible",
+            where=f"row {wild[0] + 1}",
+            code="impossible-value",
+        )
+    return effect, variance
+
+
+def _computed(measure: str, columns: Mapping[str, FloatArray], keep_empty: bool) -> tuple[FloatArray, FloatArray]:
+    if measure in ("RR", "OR", "RD"):
+        return _two_proportions(measure, columns, keep_empty)
+    if measure in ("MD", "SMD", "SMD-D", "SMD1", "ROM"):
+        return _two_means(measure, columns)
+    if measure in ("MC", "SMCC", "SMCR"):
+        return _change(measure, columns)
+    return _single(measure, columns)
 
 
 def _check_measure(measure: str) -> None:
@@ -200,11 +214,16 @@ def _change(measure: str, c: Mapping[str, FloatArray]) -> tuple[FloatArray, Floa
     if measure == "SMCR":
         value = small_sample_j(n - 1) * change / c["sd1"]
         return value, 2 * (1 - r) / n + value**2 / (2 * n)
-    variance = c["sd1"] ** 2 + c["sd2"] ** 2 - 2 * r * c["sd1"] * c["sd2"]
+    variance = _change_variance(c["sd1"], c["sd2"], r)
     if measure == "MC":
         return change, variance / n
     value = small_sample_j(n - 1) * change / np.sqrt(variance)
     return value, 1 / n + value**2 / (2 * n)
+
+
+def _change_variance(sd1: FloatArray, sd2: FloatArray, r: FloatArray) -> FloatArray:
+    """s1² + s2² − 2 r s1 s2, written so that nothing cancels where r is near 1."""
+    return np.asarray((sd1 - sd2) ** 2 + 2 * (1 - r) * sd1 * sd2)
 
 
 def _two_proportions(measure: str, c: Mapping[str, FloatArray], keep_empty: bool) -> tuple[FloatArray, FloatArray]:
@@ -283,7 +302,9 @@ def noncentral_t_interval(t: float, df: float, level: float) -> tuple[float, flo
             width *= 2
             if width > 1e4:
                 raise refuse(
-                    "The exact interval was not computed", f"t = {t:g} is too large for it", "Use a Wald interval"
+                    "The exact interval was not computed",
+                    f"t = {t:g} is too large for it",
+                    "Look for values that hardly vary, or in another unit",
                 )
         return float(optimize.brentq(gap, t - width, t + width, xtol=1e-10))
 
@@ -354,7 +375,7 @@ def within_d(
     if kind not in WITHIN:
         raise refuse(f"There is no within-group effect size {kind!r}", "it is not known", f"Known: {', '.join(WITHIN)}")
     _check_numbers(sd1=sd1, sd2=sd2, n=n, r=r, m1=m1)
-    sd_change = math.sqrt(sd1**2 + sd2**2 - 2 * r * sd1 * sd2)
+    sd_change = math.sqrt(float(_change_variance(np.array(sd1), np.array(sd2), np.array(r))))
     divisor = {
         "d_z": sd_change,
         "d_av": math.sqrt((sd1**2 + sd2**2) / 2),

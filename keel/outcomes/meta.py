@@ -35,6 +35,7 @@ from keel.outcomes.columns import FloatArray, alphabetical, check_full_rank
 
 METHODS = ("REML", "ML", "PM", "EB", "DL", "HE", "SJ", "HS", "FE")
 TESTS = ("z", "t", "knha")
+MOST_STEPS = 2000
 
 
 @dataclass(frozen=True)
@@ -126,21 +127,26 @@ def pool(
     repeats itself, and the Knapp–Hartung test where all studies agree exactly (its standard error would be 0).
     """
     method = {"EE": "FE", "CE": "FE"}.get(method.upper(), method.upper())
-    y, v, x, names = _checked(effect, variance, method, test, moderators, labels)
+    effects, variances, x, names = _checked(effect, variance, method, test, moderators, labels)
     k, p = x.shape
-    tau2 = tau_squared(y, v, x, method)
-    fit = _weighted(y, v + tau2, x)
-    _check_spread(fit, test, y)
+    unit = _unit(effects, variances)
+    y, v = unit.y, unit.v
+    scaled_tau2 = tau_squared(y, v, x, method)
+    tau2 = scaled_tau2 * unit.size**2
+    fit = _weighted(y, v + scaled_tau2, x)
+    _check_spread(fit, test, effects / unit.size)
     scale = fit.rss / (k - p) if test == "knha" else 1.0
     df = float("inf") if test == "z" else float(k - p)
     critical = float(_quantile((1 + level) / 2, df))
+    beta = unit.size * fit.beta + unit.mean * (np.arange(p) == 0)
     coefficients = tuple(
-        _coefficient(name, float(b), float(np.sqrt(scale * var)), df, critical)
-        for name, b, var in zip(names, fit.beta, np.diag(fit.vb), strict=True)
+        _coefficient(name, float(b), float(np.sqrt(scale * var)) * unit.size, df, critical)
+        for name, b, var in zip(names, beta, np.diag(fit.vb), strict=True)
     )
     q = _weighted(y, v, x).rss
-    i2, h2 = _inconsistency(q, k - p, tau2, v, x, method)
-    low, high = _prediction(coefficients[0], tau2, critical, method, p, prediction, fit, level, k)
+    i2, h2 = _inconsistency(q, k - p, scaled_tau2, v, x, method)
+    z_se = float(np.sqrt(fit.vb[0, 0])) * unit.size
+    low, high = _prediction(coefficients[0], tau2, critical, method, p, prediction, z_se, level, k)
     pooled = Pooled(
         method,
         test,
@@ -155,9 +161,10 @@ def pool(
         float(stats.chi2.sf(q, k - p)),
         low,
         high,
-        _loglik(tau2, y, v, x, restricted=method != "ML"),
+        _loglik(scaled_tau2, y, v, x, restricted=method != "ML")
+        - (k if method == "ML" else k - p) * float(np.log(unit.size)),
     )
-    return _with_moderators(pooled, fit, scale, y, v) if p > 1 else pooled
+    return _with_moderators(pooled, fit, scale, unit) if p > 1 else pooled
 
 
 def _checked(
@@ -190,6 +197,15 @@ def _checked(
             where=f"variance, study {bad[0] + 1}",
             code="impossible-value",
         )
+    small = int(np.argmin(v)) if len(v) else 0
+    if len(v) and v[small] < 1e-15 * float(np.median(v)):
+        raise refuse(
+            f"The variance of study {small + 1} was not used",
+            f"it is {v[small]:g}, so small beside {np.median(v):g} of the others that none of them would count",
+            "Mend that value, or leave that study out",
+            where=f"variance, study {small + 1}",
+            code="drowned",
+        )
     x = np.ones((len(y), 1)) if moderators is None else np.column_stack([np.ones(len(y)), moderators])
     names = ("intercept", *labels) if labels else ("intercept", *(f"x{i}" for i in range(1, x.shape[1])))
     if len(y) <= x.shape[1]:
@@ -204,15 +220,43 @@ def _checked(
     return y, v, x, names
 
 
+@dataclass(frozen=True)
+class _Unit:
+    """Effects about their mean and in units of their typical standard error: y = (effect − mean)/size, v = variance/size².
+    Neither a unit of measurement nor a distance from zero then costs digits, or changes where a search stops."""
+
+    y: FloatArray
+    v: FloatArray
+    size: float
+    mean: float
+
+
+def _unit(effect: FloatArray, variance: FloatArray) -> _Unit:
+    size, mean = float(np.sqrt(np.median(variance))), float(effect.mean())
+    return _Unit((effect - mean) / size, variance / size**2, size, mean)
+
+
+def _left_over(y: FloatArray, x: FloatArray) -> FloatArray:
+    """What least squares on x leaves of y: the quadratic forms below are the same in it, and lose nothing to what x explains."""
+    q = np.linalg.qr(x)[0]
+    rest = y - q @ (q.T @ y)
+    return np.asarray(rest - q @ (q.T @ rest))
+
+
 def _check_spread(fit: _Fit, test: str, y: FloatArray) -> None:
-    if test == "knha" and fit.rss <= 1e-20 * max(1.0, float(fit.weights @ y**2)):
+    """`y` as given: what is left of it after rounding is no spread."""
+    if test == "knha" and _is_rounding(fit, y):
         raise refuse(
             "The Knapp-Hartung test was not made",
-            "all studies agree exactly, so its standard error would be zero",
+            "all studies agree exactly with the model, so its standard error would be zero",
             "Use the test z",
             where="effect",
             code="constant",
         )
+
+
+def _is_rounding(fit: _Fit, y: FloatArray) -> bool:
+    return fit.rss <= 1e-29 * float(fit.weights @ y**2)
 
 
 def _quantile(probability: float, df: float) -> float:
@@ -226,16 +270,18 @@ def _coefficient(term: str, estimate: float, se: float, df: float, critical: flo
 
 
 def _weighted(y: FloatArray, total: FloatArray, x: FloatArray) -> _Fit:
-    w = 1 / total
-    vb: FloatArray = np.linalg.inv(x.T @ (w[:, None] * x)).astype(np.float64)
-    beta = vb @ (x.T @ (w * y))
+    root = 1 / np.sqrt(total)
+    q, r = np.linalg.qr(root[:, None] * x)
+    back = np.linalg.inv(r)
+    beta = back @ (q.T @ (root * y))
     residuals = y - x @ beta
-    return _Fit(beta, vb, float(w @ residuals**2), w, residuals)
+    return _Fit(beta, back @ back.T, float(np.sum((root * residuals) ** 2)), root**2, residuals)
 
 
 def _projection(total: FloatArray, x: FloatArray) -> FloatArray:
-    wx = x / total[:, None]
-    return np.asarray(np.diag(1 / total) - wx @ np.linalg.solve(x.T @ wx, wx.T))
+    root = 1 / np.sqrt(total)
+    q = np.linalg.qr(root[:, None] * x)[0]
+    return np.asarray((np.eye(len(total)) - q @ q.T) * np.outer(root, root))
 
 
 # ---- τ² ------------------------------------------------------------------------------------------------
@@ -247,7 +293,7 @@ def tau_squared(y: FloatArray, v: FloatArray, x: FloatArray, method: str) -> flo
     if method == "FE":
         return 0.0
     if method in ("REML", "ML"):
-        return _maximum(y, v, x, restricted=method == "REML")
+        return _maximum(_left_over(y, x), v, x, restricted=method == "REML")
     if method in ("PM", "EB"):
         return _q_root(y, v, x, float(k - p))
     if method == "SJ":
@@ -259,7 +305,8 @@ def tau_squared(y: FloatArray, v: FloatArray, x: FloatArray, method: str) -> flo
         return float(max(0.0, (_weighted(y, v, x).rss - k) / np.sum(1 / v)))
     weights = 1 / v if method == "DL" else np.ones(k)
     p0 = _projection(1 / weights, x)
-    return max(0.0, float((y @ p0 @ y - np.sum(np.diag(p0) * v)) / np.trace(p0)))
+    rest = _left_over(y, x)
+    return max(0.0, float((rest @ p0 @ rest - np.sum(np.diag(p0) * v)) / np.trace(p0)))
 
 
 def _maximum(y: FloatArray, v: FloatArray, x: FloatArray, *, restricted: bool) -> float:
@@ -279,7 +326,7 @@ def _maximum(y: FloatArray, v: FloatArray, x: FloatArray, *, restricted: bool) -
     found = [0.0]
     for low, high, at_low, at_high in zip(grid, grid[1:], scores, scores[1:], strict=False):
         if at_low > 0 >= at_high:
-            found.append(float(optimize.brentq(score, low, high, xtol=1e-16, rtol=1e-14)))
+            found.append(float(optimize.brentq(score, low, high, xtol=1e-16, rtol=1e-14, maxiter=MOST_STEPS)))
     return max(found, key=lambda t: _loglik(t, y, v, x, restricted=restricted))
 
 
@@ -301,22 +348,23 @@ def _q_root(y: FloatArray, v: FloatArray, x: FloatArray, target: float) -> float
 
     if gap(0.0) <= 0:
         return 0.0
-    top = float(np.ptp(y)) ** 2 + float(v.max())
+    top = largest = float(np.ptp(y)) ** 2 + float(v.max())
     while gap(top) > 0:
         top *= 4
-        if top > 1e12:
+        if top > 1e12 * largest:
             raise refuse("The interval of tau2 was not found", "it has no upper end for these studies", where="tau2")
-    return float(optimize.brentq(gap, 0.0, top, xtol=1e-16, rtol=1e-14))
+    return float(optimize.brentq(gap, 0.0, top, xtol=1e-16, rtol=1e-14, maxiter=MOST_STEPS))
 
 
 def tau2_interval(
     effect: FloatArray, variance: FloatArray, *, level: float = 0.95, moderators: FloatArray | None = None
 ) -> tuple[float, float]:
     """Confidence interval of τ² by the Q profile (Viechtbauer 2007)."""
-    y, v, x, _ = _checked(effect, variance, "FE", "z", moderators, ())
-    df = len(y) - x.shape[1]
+    effects, variances, x, _ = _checked(effect, variance, "FE", "z", moderators, ())
+    unit, df = _unit(effects, variances), len(effects) - x.shape[1]
     upper, lower = stats.chi2.ppf((1 + level) / 2, df), stats.chi2.ppf((1 - level) / 2, df)
-    return _q_root(y, v, x, float(upper)), _q_root(y, v, x, float(lower))
+    low, high = (_q_root(unit.y, unit.v, x, float(point)) * unit.size**2 for point in (upper, lower))
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -361,7 +409,7 @@ def _prediction(
     method: str,
     p: int,
     definition: str,
-    fit: _Fit,
+    z_se: float,
     level: float,
     k: int,
 ) -> tuple[float | None, float | None]:
@@ -369,12 +417,12 @@ def _prediction(
         return None, None
     se2 = pooled.se**2
     if definition == "classic":
-        se2, critical = float(fit.vb[0, 0]), float(stats.t.ppf((1 + level) / 2, k - 1))
+        se2, critical = z_se**2, float(stats.t.ppf((1 + level) / 2, k - 1))
     half = critical * float(np.sqrt(se2 + tau2))
     return pooled.estimate - half, pooled.estimate + half
 
 
-def _with_moderators(pooled: Pooled, fit: _Fit, scale: float, y: FloatArray, v: FloatArray) -> Pooled:
+def _with_moderators(pooled: Pooled, fit: _Fit, scale: float, unit: _Unit) -> Pooled:
     """Adds the joint test of all moderators and R²: the share of τ² that they explain, without τ² (FE) the adjusted R² of the
     weighted regression. There is none where nothing was to be explained."""
     m = len(fit.beta) - 1
@@ -384,11 +432,11 @@ def _with_moderators(pooled: Pooled, fit: _Fit, scale: float, y: FloatArray, v: 
         statistic, p = wald, float(stats.chi2.sf(wald, m))
     else:
         statistic, p = wald / m, float(stats.f.sf(wald / m, m, pooled.k - m - 1))
-    nothing = np.ones((len(y), 1))
+    nothing = np.ones((pooled.k, 1))
     if pooled.method == "FE":
-        alone, left = _weighted(y, v, nothing).rss / (len(y) - 1), fit.rss / (len(y) - m - 1)
+        alone, left = _weighted(unit.y, unit.v, nothing).rss / (pooled.k - 1), fit.rss / (pooled.k - m - 1)
     else:
-        alone, left = tau_squared(y, v, nothing, pooled.method), pooled.tau2
+        alone, left = tau_squared(unit.y, unit.v, nothing, pooled.method), pooled.tau2 / unit.size**2
     r2 = max(0.0, 100 * (alone - left) / alone) if alone > 0 else None
     return replace(pooled, moderator_statistic=statistic, moderator_p=p, r2=r2)
 
@@ -501,12 +549,20 @@ def egger(
         raise refuse(f"There is no Egger model {model!r}", "it is not known", "Known: lm, rma")
     se = np.sqrt(np.asarray(variance, dtype=np.float64))
     if model == "rma":
-        fit = pool(effect, variance, method=method, test=test, moderators=se[:, None], labels=["se"])
+        fit = pool(effect, variance, method=method, test=test, moderators=se[:, None], labels=["standard error"])
         slope = fit.coefficients[1]
         return Asymmetry(model, slope.estimate, slope.se, slope.statistic, slope.df, slope.p, fit.estimate)
-    y, v, x, _ = _checked(effect, variance, "FE", "z", se[:, None], ["se"])
+    y, v, x, _ = _checked(effect, variance, "FE", "z", se[:, None], ["standard error"])
     wls = _weighted(y, v, x)
     df = len(y) - 2
+    if _is_rounding(wls, y):
+        raise refuse(
+            "Egger's test was not made",
+            "the effects lie exactly on a line over their standard errors, so there is no error to test against",
+            "Leave --egger out",
+            where="effect",
+            code="constant",
+        )
     error = float(np.sqrt(wls.vb[1, 1] * wls.rss / df))
     statistic = float(wls.beta[1]) / error
     p = float(2 * stats.t.sf(abs(statistic), df))
@@ -545,7 +601,11 @@ def trim_and_fill(
     if estimator not in counts:
         raise refuse(f"There is no estimator {estimator!r}", "it is not known", "Known: L0, R0")
     root = np.sqrt(variance)
-    tilt = pool(effect, variance, method=method, moderators=root[:, None]).coefficients[1].estimate
+    tilt = (
+        pool(effect, variance, method=method, moderators=root[:, None], labels=["standard error"])
+        .coefficients[1]
+        .estimate
+    )
     sign = -1.0 if tilt < 0 else 1.0
     order = np.argsort(sign * effect, kind="stable")
     y, v = (sign * effect)[order], variance[order]

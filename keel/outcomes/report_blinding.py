@@ -83,8 +83,8 @@ def _indices(draft: Draft, report: Report, arms: list[str], guesses: list[str], 
         (
             f"{one.name}, {labels.get(one.arm, one.arm)}",
             number(one.estimate, 2),
-            between(one.ci_low, one.ci_high, 2),
-            p_value(one.p),
+            "–" if one.ci_low is None or one.ci_high is None else between(one.ci_low, one.ci_high, 2),
+            "–" if one.p is None else p_value(one.p),
             str(one.n),
         )
         for one in found
@@ -94,7 +94,7 @@ def _indices(draft: Draft, report: Report, arms: list[str], guesses: list[str], 
     drawn = tuple(
         (f"Bang, {labels.get(one.arm, one.arm)}", one.estimate, one.ci_low, one.ci_high)
         for one in found
-        if one.name == "Bang"
+        if one.name == "Bang" and one.ci_low is not None and one.ci_high is not None
     )
     if drawn and report.shows("forest"):
         draft.figures.append(Intervals("Bang's index of each arm", drawn, 0.0, "guessed wrong", "guessed right"))

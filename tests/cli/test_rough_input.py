@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from keel.cli import main
+from keel.outcomes import imputation
 
 Rows = list[dict[str, Any]]
 
@@ -193,3 +194,149 @@ def test_text_in_parquet_is_read_as_text_in_csv(told: Told) -> None:
 def test_decimals_of_parquet_are_numbers(told: Told) -> None:
     rows = [{**row, "y": Decimal(str(row["y"]))} for row in people()]
     assert told(ASKED["effect-size"][1], rows, "parquet")[1] == told(ASKED["effect-size"][1], people())[1]
+
+
+@pytest.mark.parametrize("method", ["REML", "ML", "PM", "DL", "HE", "SJ", "HS", "FE"])
+@pytest.mark.parametrize("size", [1e-15, 1e-6, 1e6, 1e15])
+def test_the_unit_of_measurement_changes_no_test(method: str, size: float, told: Told) -> None:
+    """A search that stops at a fixed distance gives other numbers for effects in mol/l than in pmol/l."""
+    asked = (*ASKED["meta"][1], "--method", method)
+    plain = told(asked, studies())[1]
+    scaled = [{**row, "yi": row["yi"] * size, "vi": row["vi"] * size**2} for row in studies()]
+    answer = told(asked, scaled)[1]
+    assert [answer[key] for key in ("statistic", "p", "i2", "q_p")] == pytest.approx(
+        [plain[key] for key in ("statistic", "p", "i2", "q_p")], rel=1e-8
+    )
+    assert [answer["estimate"], answer["se"]] == pytest.approx([plain["estimate"] * size, plain["se"] * size], rel=1e-8)
+    assert answer["tau2"] == pytest.approx(plain["tau2"] * size**2, rel=1e-7, abs=1e-10 * size**2)
+
+
+@pytest.mark.parametrize("method", ["REML", "DL", "HE", "SJ"])
+def test_effects_far_from_zero_keep_their_heterogeneity(method: str, told: Told) -> None:
+    asked = ("meta", "--effect", "yi", "--variance", "vi", "--method", method)
+    plain = told(asked, studies())[1]
+    answer = told(asked, [{**row, "yi": row["yi"] + 1e9} for row in studies()])[1]
+    assert [answer["tau2"], answer["se"], answer["q"]] == pytest.approx(
+        [plain["tau2"], plain["se"], plain["q"]], rel=1e-4, abs=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "terms"),
+    [
+        ("meta-regression", "dose", lambda told: [told["coefficients"][1][key] for key in ("estimate", "se", "p")]),
+        ("partial", "z", lambda told: [told[key] for key in ("estimate", "p", "ci_low")]),
+    ],
+    ids=["meta-regression", "partial"],
+)
+def test_a_covariate_far_from_zero_costs_no_digits(name: str, column: str, terms: Any, told: Told) -> None:
+    make, argv, _ = ASKED[name]
+    plain = terms(told(argv, make())[1])
+    far = [{**row, column: row[column] + 2_000_000} for row in make()]
+    assert terms(told(argv, far)[1]) == pytest.approx(plain, rel=1e-6)
+
+
+def test_an_imputed_trial_is_analysed_the_same_far_from_zero() -> None:
+    rows = pl.DataFrame(trial(), infer_schema_length=None)
+    columns = {"subject": "id", "visit": "visit", "arm": "arm", "outcome": "y"}
+    near, far = (
+        imputation.lay_out(rows.with_columns(pl.col("base") + apart), covariates=["base"], **columns)
+        for apart in (0, 10_000_000)
+    )
+    filled = np.nan_to_num(near.y[None, :, 2])
+    plain = imputation.ancova(near, filled, "drug", "placebo")
+    assert np.concatenate(imputation.ancova(far, filled, "drug", "placebo")[:2]) == pytest.approx(
+        np.concatenate(plain[:2]), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "said"),
+    [
+        ("meta", {"vi": "1e30"}, "vi, row 6"),
+        ("meta", {"vi": "1e-310"}, "variance, study 6"),
+        ("meta-regression", {"vi": "1e-40"}, "variance, study 6"),
+    ],
+)
+def test_a_variance_of_another_world_is_refused(name: str, changed: dict[str, str], said: str, told: Told) -> None:
+    rows = [{**row, "vi": str(row["vi"])} for row in studies()]
+    status, _, error = told(ASKED[name][1], [row | (changed if at == 5 else {}) for at, row in enumerate(rows)])
+    assert status == 1
+    assert said in error
+
+
+def test_effects_on_a_line_have_no_egger_test(told: Told) -> None:
+    for effect in (0.0, 7.0):
+        status, _, error = told(ASKED["meta"][1], [{**row, "yi": effect} for row in studies()])
+        assert status == 1
+        assert "exactly on a line" in error
+
+
+@pytest.mark.parametrize("method", [None, "spearman"])
+@pytest.mark.parametrize("made", [lambda y: y, lambda y: 2 * y + 1, lambda y: -y, lambda y: y * (1 + 1e-14)])
+@pytest.mark.parametrize("subject", [False, True])
+def test_a_correlation_of_one_is_no_finding(method: str | None, made: Any, subject: bool, told: Told) -> None:
+    """p = 0 with an interval from 1 to 1 looks like a result: one column was made from the other."""
+    if method and subject:
+        return
+    asked = (*ASKED["repeated" if subject else "correlate"][1], *(("--method", method) if method else ()))
+    status, _, error = told(asked, [{**row, "x": made(row["y"])} for row in people()])
+    assert status == 1
+    assert error.startswith("x, y: ")
+    assert "so there is no error to make an interval or a test from" in error
+
+
+def test_what_rounding_leaves_of_a_mean_does_not_vary(told: Told) -> None:
+    """0.1 three times has the mean 0.10000000000000002: within each person x is constant, whatever the arithmetic says."""
+    rows = [{**row, "who": f"w{at // 3}", "x": 0.1 * (1 + at // 3)} for at, row in enumerate(people())]
+    status, _, error = told(ASKED["repeated"][1], rows)
+    assert status == 1
+    assert "x or y does not vary within any person" in error
+
+
+def test_names_of_columns_are_in_the_sentence(told: Told) -> None:
+    status, _, error = told(ASKED["partial"][1], [{**row, "z": 4} for row in people()])
+    assert (status, error.split(":")[0]) == (1, "z")
+
+
+@pytest.mark.parametrize(("guess", "index"), [("own", 1.0), ("other", -1.0), ("don't know", 0.0)])
+def test_guesses_that_are_all_alike_have_no_interval(guess: str, index: float, told: Told) -> None:
+    """The formula of the standard error is 0 there: an interval from 1 to 1 and p = 0 from three people."""
+    rows = [
+        *({"arm": "drug", "guess": {"own": "drug", "other": "placebo"}.get(guess, guess)} for _ in range(3)),
+        *({"arm": "placebo", "guess": "drug" if at % 2 else "placebo"} for at in range(4)),
+    ]
+    status, answer, said = told(("blinding", "--arm", "arm", "--guess", "guess"), rows)
+    of_drug = answer["bang"][0]
+    assert (status, of_drug["estimate"]) == (0, index)
+    assert [of_drug[key] for key in ("se", "ci_low", "ci_high", "p")] == [None] * 4
+    assert "Bang, drug: all 3 answered alike" in said
+    assert answer["bang"][1]["se"] > 0
+
+
+@pytest.mark.parametrize("kind", ["d-z", "d-rm", "d-av", "d-baseline"])
+@pytest.mark.parametrize("made", [lambda x: x + 5.3, lambda x: 2 * x, lambda x: -x])
+def test_a_change_without_error_has_no_effect_size(kind: str, made: Any, told: Told) -> None:
+    status, _, error = told((*ASKED["change"][1], "--kind", kind), [{**row, "y": made(row["x"])} for row in people()])
+    assert status == 1
+    assert "everybody changed alike" in error or "lie on one line" in error
+
+
+@pytest.mark.parametrize(("measure", "column"), [("OR", "a"), ("SMD1", "sd2"), ("SMCR", "sd1")])
+def test_an_effect_that_no_number_holds_names_its_row(measure: str, column: str, told: Told) -> None:
+    whole = {
+        "m1": "5",
+        "sd1": "2",
+        "n1": "20",
+        "m2": "4",
+        "sd2": "2",
+        "n2": "21",
+        "n": "20",
+        "r": "0.4",
+        "a": "3",
+        "c": "5",
+    }
+    rows = [dict(whole) for _ in range(4)]
+    status, _, error = told(("effect-size", "--measure", measure), put(rows, column, "1e-310", row=3))
+    assert status == 1
+    assert error.startswith("row 3: ")
