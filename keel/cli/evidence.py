@@ -44,6 +44,8 @@ CALLED: dict[str, tuple[str, ...]] = {
     "r": ("r", "ri"),
 }
 
+DRAWS = 10_000
+
 POOLED = (
     *("k", "estimate", "se", "ci_low", "ci_high", "statistic", "p"),
     *("tau2", "i2", "h2", "q", "q_p", "prediction_low", "prediction_high"),
@@ -478,12 +480,13 @@ def correlate_parser() -> argparse.ArgumentParser:
     made.add_argument("--partial", nargs="+", default=[], metavar="COLUMN", help="held constant")
     made.add_argument("--subject", metavar="COLUMN", help="whose row it is, for repeated measures")
     made.add_argument("--adjust", choices=["holm", "bh"])
-    resampling(made, default=0)
+    resampling(made, default=None)
     return made
 
 
-def resampling(made: argparse.ArgumentParser, *, default: int) -> None:
-    made.add_argument("--bootstrap", type=int, default=default, metavar="N", help=f"draws ({default})")
+def resampling(made: argparse.ArgumentParser, *, default: int | None) -> None:
+    drawn = f"draws ({DRAWS})" if default else f"draws (none; {DRAWS} where --interval is given)"
+    made.add_argument("--bootstrap", type=int, default=default, metavar="N", help=drawn)
     made.add_argument("--interval", choices=["bca", "percentile", "delta"], help="bca where there are draws")
     made.add_argument("--seed", type=int, default=1)
 
@@ -513,6 +516,8 @@ def correlation_of(
         keep &= np.array([p is not None for p in person])
     for name, values in ((x, one), (y, two)):
         check_varies(values[keep], name)
+    # Whoever names a bootstrap interval gets one, not silently Fisher's.
+    draws = DRAWS if given.bootstrap is None and given.interval else given.bootstrap
     found = correlate.correlate(
         one[keep],
         two[keep],
@@ -520,7 +525,7 @@ def correlation_of(
         given=None if held is None else held[keep],
         person=[str(p) for p, kept in zip(person, keep, strict=True) if kept] if person is not None else None,
         level=given.level,
-        resample=correlate.Bootstrap(given.bootstrap, given.interval or "bca", given.seed) if given.bootstrap else None,
+        resample=correlate.Bootstrap(draws, given.interval or "bca", given.seed) if draws else None,
         names=[x, y, *partial.labels],
     )
     return {"x": x, "y": y} | plain(found) | bounds(found) | {"interval_method": found.interval}
@@ -541,7 +546,7 @@ def mediate_parser() -> argparse.ArgumentParser:
     made.add_argument("--covariates", nargs="+", default=[], metavar="COLUMN")
     made.add_argument("--mode", choices=["parallel", "serial"], default="parallel")
     made.add_argument("--sensitivity", action="store_true", help="to unmeasured confounding (one mediator)")
-    resampling(made, default=10_000)
+    resampling(made, default=DRAWS)
     return made
 
 
@@ -653,15 +658,20 @@ def guess_model(
             "The outcome by guess was not computed", f"it needs two arms, one of them {treated!r}", where=given.arm
         )
     values = numbers(table, given.outcome)
+    who = texts(table, given.subject) if given.subject else None
     rows = [
         i
         for i, (a, g) in enumerate(zip(arm, guess, strict=True))
         if a in arms and g in arms and not np.isnan(values[i])
     ]
-    own, named = ([float(column[i] == treated) for i in rows] for column in (arm, guess))
-    who = texts(table, given.subject) if given.subject else None
+    if who is not None:
+        named = [i for i in rows if who[i] is not None]
+        if len(named) < len(rows):
+            say(f"{len(rows) - len(named)} rows without {given.subject!r} were left out of the outcome by guess.")
+        rows = named
+    own, guessed = ([float(column[i] == treated) for i in rows] for column in (arm, guess))
     person = [str(who[i]) for i in rows] if who is not None else None
-    return blinding.outcome_by_guess(np.array(own), np.array(named), values[rows], person=person)
+    return blinding.outcome_by_guess(np.array(own), np.array(guessed), values[rows], person=person)
 
 
 PARSERS = {

@@ -104,7 +104,7 @@ def correlate(
     if not np.isfinite(r):
         raise refuse(
             "The partial correlation was not computed",
-            f"what is partialled out explains {called[0]} or {called[1]} exactly",
+            f"{called[0]}, {called[1]} and what is partialled out follow exactly from each other",
             where=", ".join(called[2:]),
         )
     _check_error(r, n, method, called)

@@ -2,7 +2,8 @@
 
     Ŝ(t) = Π_{t_j ≤ t} (1 − d_j/n_j);   var(Ŝ) = Ŝ² Σ d_j/(n_j(n_j−d_j))   (Greenwood)
     interval "log-log": Ŝ^exp(±z σ), σ² = Σ d_j/(n_j(n_j−d_j)) / (log Ŝ)²;   "plain": Ŝ ± z √var, cut to 0…1
-    median: the first time at which Ŝ ≤ ½; its interval where the bounds of Ŝ cross ½
+    median: the first time at which Ŝ ≤ ½ (the middle of the step where Ŝ is ½, up to the last time seen where none follows);
+            its interval where the bounds of Ŝ cross ½
     log-rank: (O−E)²/V over two groups or its quadratic form over more, χ²
 Somebody who left at a time is at risk at that time.
 Sources: Kaplan and Meier 1958; Kalbfleisch and Prentice 1980; Mantel 1966.
@@ -19,6 +20,8 @@ from scipy import stats
 
 from keel.domain.errors import refuse
 from keel.outcomes.columns import FloatArray
+
+HALF_WITHIN = float(np.sqrt(np.finfo(np.float64).eps))
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def kaplan_meier(time: FloatArray, event: FloatArray, *, interval: str = "log-lo
         se: FloatArray = np.where(survival > 0, survival * np.sqrt(hazard_variance), np.nan)
     z = float(stats.norm.ppf((1 + level) / 2))
     low, high = _bounds(survival, se, hazard_variance, z, interval)
+    last = float(time.max())
     return Curve(
         steps,
         at_risk,
@@ -60,9 +64,9 @@ def kaplan_meier(time: FloatArray, event: FloatArray, *, interval: str = "log-lo
         se,
         low,
         high,
-        _crossing(steps, survival),
-        _crossing(steps, low),
-        _crossing(steps, high),
+        _crossing(steps, survival, last),
+        _crossing(steps, low, last),
+        _crossing(steps, high, last),
         interval,
         len(time),
     )
@@ -98,14 +102,16 @@ def _bounds(
     return np.where(known, low, np.nan), np.where(known, high, np.nan)
 
 
-def _crossing(steps: FloatArray, curve: FloatArray) -> float | None:
-    below = np.flatnonzero(curve <= 0.5)
+def _crossing(steps: FloatArray, curve: FloatArray, last: float) -> float | None:
+    """The first time at which the curve is at one half or below; `last` is the time up to which anybody was followed."""
+    # A product of fractions that is one half misses it by rounding: R allows the same hair.
+    below = np.flatnonzero(curve <= 0.5 + HALF_WITHIN)
     if not below.size:
         return None
     first = int(below[0])
     # Exactly one half on a flat stretch: the middle of that stretch, the usual convention for a median.
-    if curve[first] == 0.5 and first + 1 < len(steps):
-        return float((steps[first] + steps[first + 1]) / 2)
+    if abs(curve[first] - 0.5) <= HALF_WITHIN:
+        return float((steps[first] + (steps[first + 1] if first + 1 < len(steps) else last)) / 2)
     return float(steps[first])
 
 

@@ -236,6 +236,29 @@ def test_correlate_repeated_measures(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "whose row" in refused(capsys, *given, "--method", "repeated")
 
 
+def test_correlate_makes_the_interval_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    about = ("correlate", MEDIATION, "--x", "wai", "--y", "grid_hamd_wk4", "--json")
+    assert ask(capsys, *about)["interval_method"] == "Fisher z"
+    assert ask(capsys, *about, "--interval", "bca")["interval_method"] == "bootstrap bca, 10000 draws"
+    assert "There is no bootstrap interval 'delta'" in refused(capsys, *about, "--interval", "delta")
+
+
+def test_a_guess_of_nobody_named_is_left_out_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(8)
+    arm = rng.choice(["a", "b"], 60)
+    guess = np.where(rng.random(60) < 0.7, arm, np.where(arm == "a", "b", "a"))
+    who = [None if i % 11 == 3 else f"p{i // 3}" for i in range(60)]
+    table = pl.DataFrame({"arm": arm, "guess": guess, "id": who, "y": rng.normal(size=60) + (arm == "b")})
+    table.write_csv(tmp_path / "some.csv")
+    table.drop_nulls().write_csv(tmp_path / "named.csv")
+    asked = ("--arm", "arm", "--guess", "guess", "--outcome", "y", "--subject", "id", "--json")
+    assert main(["blinding", str(tmp_path / "some.csv"), *asked]) == 0
+    said = capsys.readouterr()
+    assert "rows without 'id' were left out of the outcome by guess" in said.err
+    theirs = ask(capsys, "blinding", tmp_path / "named.csv", *asked)["outcome_by_guess"]
+    assert json.loads(said.out)["outcome_by_guess"] == theirs
+
+
 def test_mediate_gives_every_effect(capsys: pytest.CaptureFixture[str]) -> None:
     given = ("mediate", MEDIATION, "--x", "wai", "--y", "grid_hamd_wk4", "--covariates", "expectancy", "--json")
     answer = ask(capsys, *given, "--m", "meq30", "--bootstrap", 1000, "--sensitivity")

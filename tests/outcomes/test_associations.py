@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keel.domain.errors import Refused
-from keel.outcomes import proportions
+from keel.outcomes import bootstrap, proportions
 from keel.outcomes.columns import FloatArray
 from keel.outcomes.correlate import Bootstrap, adjusted, correlate, n_behind
 from keel.outcomes.mediation import mediate, sensitivity
@@ -252,6 +252,32 @@ def test_kaplan_meier_agrees_with_survfit(kind: str) -> None:
     if kind == "log-log":
         found = [curve.median, curve.median_low, curve.median_high]
         assert found == [r["median"], r["median_low"], r["median_high"]]
+
+
+@pytest.mark.parametrize(
+    ("time", "event", "median"),
+    [
+        # survival 3.5-3, quantile(survfit(Surv(time, event) ~ 1), .5): the middle of the step at one half, also where a
+        # product of fractions misses the half by rounding, and where nothing but leaving follows.
+        (range(1, 101), [1] * 100, 50.5),
+        (range(1, 31), [1] * 30, 15.5),
+        ([1, 2], [1, 0], 1.5),
+        ([1, 2, 3], [0, 1, 0], 2.5),
+        ([1, 2, 3, 4], [0, 1, 1, 0], 3),
+        ([1, 2, 3, 4], [1, 0, 0, 0], None),
+    ],
+)
+def test_the_median_is_the_middle_of_a_step_at_one_half(time: range, event: list[int], median: float | None) -> None:
+    assert kaplan_meier(np.array(time, float), np.array(event, float)).median == median
+
+
+def test_a_resample_that_is_the_sample_in_another_order_counts_as_a_tie() -> None:
+    draws = np.random.default_rng(1).normal(size=2000)
+    left_out = np.linspace(-1, 1.5, 6)
+    draws[:200] = 0.3
+    exact = bootstrap.interval(draws, 0.3, kind="bca", left_out=left_out)
+    draws[:200] += np.tile([1e-16, -1e-16, 2e-16, 1e-16], 50)
+    assert bootstrap.interval(draws, 0.3, kind="bca", left_out=left_out) == pytest.approx(exact, abs=1e-12)
 
 
 def test_the_log_rank_test_agrees_with_survdiff() -> None:
