@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from keel.domain.errors import Refused
 from keel.domain.protocol import Change
 from keel.domain.report import ENDPOINT, Report
 from keel.outcomes.describe import suppressed
@@ -264,6 +265,16 @@ def few(sight: Sight) -> str:
 
 
 # ---- words ---------------------------------------------------------------------------------------------------
+
+
+def sentences(refused: Refused) -> list[str]:
+    """Why something was refused, each reason in whole sentences."""
+    return [" ".join(_sentence(part) for part in (r.what, r.why, r.mend) if part.strip()) for r in refused.reasons]
+
+
+def _sentence(part: str) -> str:
+    text = part.strip().rstrip(".")
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def number(value: float | None, places: int = 1) -> str:

@@ -24,6 +24,7 @@ from keel.outcomes.report_answer import (
     members,
     number,
     p_value,
+    sentences,
 )
 
 
@@ -69,16 +70,27 @@ def _guesses(report: Report, study: Study, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _indices(draft: Draft, report: Report, arms: list[str], guesses: list[str], labels: dict[str, str]) -> None:
+    asked = Counter(arms)
+    scarce = [f"{asked[arm]} in {label}" for arm, label in labels.items() if asked[arm] < report.least_people]
+    if scarce:
+        said = f"{' and '.join(scarce)} said what they believe, and {report.least_people} in each arm are the least"
+        draft.refused.append(f"The indices were not computed: {said}.")
+        return
     found: list[Index] = []
     for one in (bang, james):
         try:
             result = one(tally(arms, guesses), level=report.confidence)
             found += result if isinstance(result, tuple) else (result,)
         except Refused as refused:
-            draft.refused += [str(reason) for reason in refused.reasons]
+            draft.refused += sentences(refused)
     if not found:
         return
     draft.numbers["indices"] = [asdict(one) for one in found]
+    draft.refused += [
+        f"{one.name}'s index of {labels.get(one.arm, one.arm)} has no interval: all guessed alike, and its formula takes that for certainty."
+        for one in found
+        if one.se is None
+    ]
     lines = tuple(
         (
             f"{one.name}, {labels.get(one.arm, one.arm)}",
@@ -115,7 +127,7 @@ def _by_guess(draft: Draft, report: Report, study: Study, rows: pl.DataFrame, as
     try:
         found = outcome_by_guess(columns[0], columns[1], both["change"].to_numpy())
     except Refused as refused:
-        draft.refused += [str(reason) for reason in refused.reasons]
+        draft.refused += sentences(refused)
         return
     draft.numbers["outcome_by_guess"] = asdict(found)
     lines = (

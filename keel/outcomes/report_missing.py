@@ -43,6 +43,7 @@ from keel.outcomes.report_answer import (
     members,
     number,
     p_value,
+    sentences,
 )
 
 ASSUMED = {
@@ -76,7 +77,7 @@ def missing_data(report: Report, study: Study, rows: pl.DataFrame, sight: Sight)
         said = f"{people} people have" if sight.rows else "few people have"
         least = report.least_people * len(study.arms)
         draft.refused.append(
-            f"Nothing was imputed: {said} come to {judged.visits[-1]} or should have, and {least} are the least."
+            f"Nothing was imputed: {said} come to “{dict(study.visits)[judged.visits[-1]]}” or should have, and {least} are the least."
         )
         return draft
     try:
@@ -86,7 +87,7 @@ def missing_data(report: Report, study: Study, rows: pl.DataFrame, sight: Sight)
         draws = draw_parameters(trial, report.imputations, seed=report.seed)
         found, tipped = _answers(report, study, trial, draws, reference)
     except Refused as refused:
-        draft.refused += [f"Nothing was imputed. {reason}" for reason in refused.reasons]
+        draft.refused += [f"Nothing was imputed. {why}" for why in sentences(refused)]
         return draft
     draft.numbers = {
         "measure": measure,

@@ -42,6 +42,7 @@ from keel.outcomes.report_answer import (
     number,
     p_value,
     percent,
+    sentences,
     small,
     visits_of,
 )
@@ -300,7 +301,7 @@ def _compare(
         differences = contrasts(fit, ls_means(fit, "arm", by="visit"))
     except Refused as refused:
         draft.numbers["mmrm"] = None
-        draft.refused += [f"The MMRM was not fitted. {reason}" for reason in refused.reasons]
+        draft.refused += [f"The MMRM was not fitted. {why}" for why in sentences(refused)]
         return
     labels = dict(study.visits)
     said: list[dict[str, Any]] = [

@@ -31,6 +31,7 @@ from keel.outcomes.report_answer import (
     members,
     number,
     p_value,
+    sentences,
 )
 
 Values = Mapping[tuple[str, str, str], float]
@@ -102,7 +103,7 @@ def _correlated(
             resample=Bootstrap(draws=report.draws, kind="bca", seed=report.seed),
         )
     except Refused as refused:
-        draft.refused += [f"{name}: {reason}" for reason in refused.reasons]
+        draft.refused += [f"{name}: {why}" for why in sentences(refused)]
         return None
     return asdict(found)
 

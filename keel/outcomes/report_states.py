@@ -40,6 +40,7 @@ from keel.outcomes.report_answer import (
     members,
     number,
     percent,
+    sentences,
     small,
     visits_of,
 )
@@ -280,7 +281,7 @@ def _time(
         try:
             curve = kaplan_meier(time, event, level=report.confidence)
         except Refused as refused:
-            draft.refused += [str(reason) for reason in refused.reasons]
+            draft.refused += sentences(refused)
             continue
         plain: Callable[[Any], float] = float
         bounds = zip(curve.time, curve.survival, curve.ci_low, curve.ci_high, strict=True)

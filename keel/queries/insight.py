@@ -110,6 +110,11 @@ class ReportPage:
     sight: Sight
     data: Dataset | None
 
+    @property
+    def population(self) -> str:
+        """Its name in words."""
+        return self.report.population.replace("_", " ")
+
 
 @dataclass(frozen=True)
 class Published:

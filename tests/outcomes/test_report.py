@@ -275,6 +275,22 @@ def test_guesses_give_both_indices_and_the_outcome_by_guess() -> None:
     assert hidden.withheld and "indices" not in hidden.numbers
 
 
+def test_few_guesses_and_guesses_all_alike_give_no_interval_that_looks_sure() -> None:
+    def of(people: int) -> Answer:
+        values = {f"{i:02d}": [30.0, 20.0, 16.0 + i, 15.0] for i in range(people)}
+        guess = {person: 1 if i % 2 == 0 or i == 1 else 2 for i, person in enumerate(values)}
+        return asked("blinding", rows(values, lambda person: "sham" if int(person) % 2 else "drug", guess))
+
+    few = of(8)
+    assert "indices" not in few.numbers and few.numbers["guesses"]["drug"]["drug"] == 4
+    assert any("4 in Drug and 4 in Sham" in line for line in few.refused)
+    alike = of(14)
+    drug, sham, james = alike.numbers["indices"]
+    assert (drug["estimate"], drug["ci_low"], drug["p"]) == (1.0, None, None), "all seven guessed alike"
+    assert sham["ci_low"] < sham["estimate"] < sham["ci_high"] and james["se"] > 0
+    assert any("Bang's index of Drug has no interval" in line for line in alike.refused)
+
+
 # ---- what whoever may not see rows is shown ----------------------------------------------------------------------
 
 

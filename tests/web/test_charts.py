@@ -273,3 +273,36 @@ def test_eight_hours_of_readings_each_minute_are_one_path_per_sign(hours: int) -
     assert drawing.count("<circle") == 0
     assert drawing.count('class="c-line') == 4
     assert len(drawing) < 40_000
+
+
+def test_a_curve_of_survival_begins_with_everybody() -> None:
+    arm = c.Survival("Drug", "depression", ((14.0, 0.5, 0.2, 0.8),))
+    chart = c.kaplan_meier(c.KaplanMeier("Time to response", (arm,), 28.0, ((0.0, "week 0"), (28.0, "week 4"))))
+    (line,) = re.findall(r'<path d="M([^"]+)"[^>]*class="c-line', chart.wide)
+    (begin, at_first, *_) = [tuple(map(float, point.split())) for point in re.split("[LHV]", line)[:2]]
+    assert begin == (50.0, 34.0) and at_first[1] == 34.0, "at 100 % until the first event"
+
+
+def test_ratios_are_placed_by_their_logarithm_and_written_as_ratios() -> None:
+    study = c.Study("One", 0.0, -0.6931, 0.6931)
+    drawing = c.forest(c.Forest("Risk ratio", (study,), ratio=True)).wide
+    said = [text for text, _ in labels(drawing)]
+    assert "1.00 [0.50, 2.00]" in said and {"1"} <= set(said) and "−0.5" not in said
+
+
+def test_on_a_phone_the_name_of_a_line_breaks_between_words_and_is_whole() -> None:
+    points = (c.Point(0, 30.0), c.Point(1, 12.0))
+    means = tuple(c.Line(name, "depression", points) for name in ("Immediate treatment", "Delayed treatment"))
+    chart = c.trajectories(c.Trajectories("Means", ("Baseline", "Week 4"), (), means, 0, 52))
+    said = [text for text, _ in labels(chart.narrow)]
+    assert said.count("treatment") == 2 and "Immediate" in said and not any("…" in text for text in said)
+
+
+def test_an_event_without_room_for_its_words_lies_clear_of_the_name_of_a_limit() -> None:
+    crowd = tuple(c.Happening(5 * i, f"Something long happened {i}") for i in range(12))
+    readings = (c.Readings("systolic", ((0, 120.0), (60, 130.0))),)
+    limits = (c.Limit("systolic", 200.0, "physician systolic"),)
+    chart = c.session(c.Session("Session", readings, (), crowd, limits, start=0, end=60))
+    (name,) = [box for text, box in labels(chart.narrow) if text == "physician systolic"]
+    dots = [float(y) for y in re.findall(r'<circle cx="[^"]+" cy="([^"]+)" r="2" class="c-event"', chart.narrow)]
+    assert dots and max(dots) + 2 <= name.top

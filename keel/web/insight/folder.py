@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from keel.web.insight.figures import drawn
 from keel.web.layout import paper as layout
 
 SHEET = Path(__file__).with_name("paper.css")
+NO_BREAK = "\N{NO-BREAK SPACE}"
 SIMULATED = "Everything in this folder is simulated: no person behind it exists."
 REPRODUCE = '''"""Compute the numbers of this report again from the data beside it, and compare them with numbers.json.
 
@@ -130,9 +132,17 @@ def as_zip(files: Mapping[str, bytes], top: str) -> bytes:
 def as_pdf(page: ReportPage) -> bytes:
     """The page on paper, in a form that a screen reader can follow (PDF/UA-1)."""
     figures = [(figure.title, drawn(figure).wide) for figure in page.answer.figures]
-    context = {"seen": page, "figures": figures, "simulated": settings.SIMULATED}
+    tables = [replace(table, rows=tuple(_whole(row) for row in table.rows)) for table in page.answer.tables]
+    context = {"seen": page, "figures": figures, "tables": tables, "simulated": settings.SIMULATED}
     text = render_to_string("insight/paper.html", context)
     return layout.as_pdf(text, SHEET.read_text(encoding="utf-8"), pdf_variant="pdf/ua-1")
+
+
+def _whole(row: tuple[str, ...]) -> tuple[str, ...]:
+    """A row whose numbers are not broken at the end of a line, but after a semicolon; long words may break anywhere."""
+    return row[0], *(
+        cell.replace(" ", NO_BREAK).replace(f";{NO_BREAK}", "; ") if len(cell) < 48 else cell for cell in row[1:]
+    )
 
 
 def _json(value: Any) -> str:

@@ -114,6 +114,19 @@ def fit(text: str, room: float, size: float = SIZE) -> str:
     return ""
 
 
+def wrapped(text: str, room: float) -> list[str]:
+    """The text in one row or two, broken between words, each with an ellipsis where even that is too long."""
+    rows: list[str] = []
+    for word in text.split():
+        if rows and measure(f"{rows[0]} {word}") > room and len(rows) == 1:
+            rows.append(word)
+        elif rows:
+            rows[-1] += f" {word}"
+        else:
+            rows.append(word)
+    return [fit(row, room) for row in rows]
+
+
 def shown(value: float, places: int | None = None) -> str:
     """A number as people write it: a true minus sign, no needless zeros."""
     text = f"{value:.{places}f}" if places is not None else f"{value:.10g}"

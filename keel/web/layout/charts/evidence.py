@@ -20,6 +20,7 @@ from keel.web.layout.charts.canvas import (
     scale,
     shown,
     ticks,
+    wrapped,
 )
 
 
@@ -431,18 +432,25 @@ def _kaplan_meier(data: KaplanMeier, width: float) -> Drawing:
         canvas.try_text([(x(time), bottom + 18, "middle")], label, "c-soft")
     for arm in data.arms:
         _arm(canvas, arm, x, y, data.end)
-    ends = [y(arm.steps[-1][1]) + 4 if arm.steps else bottom for arm in data.arms]
-    for arm, at in zip(data.arms, apart(ends, LEADING + 1, top, bottom), strict=True):
-        canvas.text(right + 8, at, fit(arm.label, room - 8), "c-label", arm.measure)
+    ends = [y(arm.steps[-1][1]) + 4 if arm.steps else y(1) for arm in data.arms]
+    names = [wrapped(arm.label, room - 8) for arm in data.arms]
+    tall = max(map(len, names), default=1)
+    places = apart(ends, tall * LEADING + 1, top, bottom - (tall - 1) * LEADING)
+    for arm, name, at in zip(data.arms, names, places, strict=True):
+        for row, words in enumerate(name):
+            canvas.text(right + 8, at + row * LEADING, words, "c-label", arm.measure)
     _at_risk(canvas, data, x, bottom + 40)
     return canvas.svg()
 
 
 def _arm(canvas: Canvas, arm: Survival, x: Px, y: Px, end: float) -> None:
-    upper = _steps([(s[0], s[3]) for s in arm.steps], x, y, end)
-    lower = _steps([(s[0], s[2]) for s in arm.steps], x, y, end)
+    # Before the first event everybody is without it: the curve begins there, not where it first falls.
+    begins = () if arm.steps and arm.steps[0][0] <= 0 else ((0.0, 1.0, 1.0, 1.0),)
+    steps = (*begins, *arm.steps)
+    upper = _steps([(s[0], s[3]) for s in steps], x, y, end)
+    lower = _steps([(s[0], s[2]) for s in steps], x, y, end)
     canvas.polyline([*upper, *reversed(lower)], "c-band", arm.measure)
-    canvas.polyline(_steps([(s[0], s[1]) for s in arm.steps], x, y, end), "c-line", arm.measure, 2)
+    canvas.polyline(_steps([(s[0], s[1]) for s in steps], x, y, end), "c-line", arm.measure, 2)
     for time in arm.censored:
         level = next((s[1] for s in reversed(arm.steps) if s[0] <= time), 1.0)
         canvas.line(x(time), y(level) - 5, x(time), y(level) + 5, "c-line", arm.measure, 1.5)

@@ -18,6 +18,7 @@ from keel.web.layout.charts.canvas import (
     scale,
     shown,
     ticks,
+    wrapped,
 )
 
 
@@ -117,19 +118,22 @@ def _in_words(visits: Sequence[str], lines: Sequence[Line], thresholds: Sequence
     return " ".join([*said, *(f"{threshold.label}: {shown(threshold.value)}." for threshold in thresholds)])
 
 
-def _end_words(line: Line, unit: str, room: float) -> tuple[str, str]:
+def _end_words(line: Line, unit: str, room: float) -> list[str]:
+    """The name of a line, in two rows where one is too short, and its last value."""
     last = next((p.value for p in reversed(line.points) if p.value is not None), None)
     value = "unknown" if last is None else shown(last) + (f" {unit}" if unit else "")
-    return fit(line.label, room), fit(value, room)
+    return [*wrapped(line.label, room), fit(value, room)]
 
 
 def _frame(data: Scores | Trajectories, lines: Sequence[Line], width: float, says: str) -> _Frame:
     """Sheet, axes, thresholds and visits; on the right as much room as the names of the lines need."""
-    names = [max(measure(part) for part in (line.label, f"888.8 {data.unit}", "unknown")) for line in lines]
-    room = min(max(names, default=0) + 14, width * 0.34)
+    # On a phone the names break between words: the room is the data's.
+    labels = [part for line in lines for part in (line.label.split() if width < WIDE else [line.label])]
+    room = min(max(map(measure, [*labels, f"888.8 {data.unit}", "unknown"]) if lines else [0]) + 14, width * 0.34)
+    rows = max((len(_end_words(line, data.unit, room - 12)) for line in lines), default=0)
     numbers = ticks(data.low, data.high, 5)
     left = max(measure(shown(tick)) for tick in (*numbers, data.low, data.high)) + 8
-    height = max(210.0 if width < WIDE else 260.0, len(lines) * 2 * LEADING + 80)
+    height = max(210.0 if width < WIDE else 260.0, len(lines) * rows * LEADING + 80)
     canvas = Canvas(width, height, data.title, says)
     top, bottom, right = 24.0, height - 2 * LEADING - 12, width - room
     inner = (right - left - 16) / max(len(data.visits) - 1, 1)
@@ -190,11 +194,13 @@ def _ends(frame: _Frame, lines: Sequence[Line], unit: str) -> None:
         for line in lines
     ]
     room = frame.canvas.width - frame.right - 12
-    places = apart(wanted, 2 * LEADING, LEADING, frame.bottom - LEADING)
-    for line, y in zip(lines, places, strict=True):
-        name, value = _end_words(line, unit, room)
-        frame.canvas.text(frame.right + 10, y - 2, name, "c-label", line.measure)
-        frame.canvas.text(frame.right + 10, y + LEADING - 3, value, "c-text")
+    words = [_end_words(line, unit, room) for line in lines]
+    rows = max(map(len, words), default=2)
+    places = apart(wanted, rows * LEADING, LEADING, frame.bottom - (rows - 1) * LEADING)
+    for line, (*name, value), y in zip(lines, words, places, strict=True):
+        for row, part in enumerate(name):
+            frame.canvas.text(frame.right + 10, y - 2 + row * LEADING, part, "c-label", line.measure)
+        frame.canvas.text(frame.right + 10, y - 3 + len(name) * LEADING, value, "c-text")
 
 
 def _runs(line: Line) -> list[list[Point]]:

@@ -112,7 +112,8 @@ def _session(data: Session, width: float) -> Drawing:
     lanes = _lanes(data.happenings, x, right, left)
     depth = min(max((lane for lane in lanes if lane is not None), default=-1) + 1, LANES)
     stage_top = 22.0
-    top = stage_top + depth * (LEADING + 2) + 16
+    # Dots without words have a row of their own, clear of the name of a limit at the top of the panel.
+    top = stage_top + depth * (LEADING + 2) + (22 if None in lanes else 16)
     pressure = [r for r in data.readings if r.measure in _PRESSURE]
     warmth = [r for r in data.readings if r.measure == "temperature"]
     tall = 190.0 if width >= WIDE else 160.0
