@@ -190,11 +190,11 @@ def numbers(table: pl.DataFrame, name: str) -> FloatArray:
             return np.full(table.height, np.nan)
         raise refuse(f"Column {name!r} is not a column of numbers", f"it holds {column.dtype}", where=name)
     values = np.array(column.cast(pl.Float64).fill_null(float("nan")).to_numpy(), dtype=np.float64)
-    _check_size(values, name)
+    check_size(values, name)
     return values
 
 
-def _check_size(values: FloatArray, name: str) -> None:
+def check_size(values: FloatArray, name: str) -> None:
     """Refuse values that double arithmetic cannot hold together: infinite, of an impossible unit, or one that drowns the rest."""
     infinite = np.flatnonzero(np.abs(values) > LARGEST)
     if infinite.size:

@@ -24,11 +24,13 @@ import numpy as np
 from scipy import optimize, sparse, stats
 
 from keel.domain.errors import refuse
-from keel.outcomes.columns import FloatArray, IntArray, check_full_rank, check_varies
+from keel.outcomes.columns import FloatArray, IntArray, check_full_rank, check_size, check_varies
 
 # People who share no cluster, however far apart, share no entry of V; what is left is this many entries at most.
 MOST_ENTRIES = 20_000_000
+# In units of the residual variance of least squares: a variance that is nothing, and the least that a residual may have.
 ZERO = 1e-7
+LEAST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def fit_nested(
     _check(outcome, matrix, labels, clusters)
     try:
         return _fitted(outcome, matrix, labels, clusters, residual_by, level)
-    except np.linalg.LinAlgError:
+    except (np.linalg.LinAlgError, ArithmeticError):
         raise refuse(
             "The nested model was not fitted",
             "its variances cannot be told apart in these data, or values lie too far apart for the arithmetic",
@@ -190,14 +192,15 @@ def _fitted(
 ) -> Nested:
     groups = ["all"] * len(outcome) if residual_by is None else list(residual_by)
     names = sorted(set(groups))
-    model = _model(outcome, matrix, clusters, groups)
+    unit = _unit(outcome, matrix)
+    model = _model(unit.y, unit.x, clusters, groups)
     theta = _maximise(model, len(clusters))
     state = _state(model, theta)
-    free = theta > ZERO * float(np.var(outcome))
-    weight = _weight(model, state, free)
+    free = theta > ZERO
+    weight = _weight(model, state, theta, free, len(clusters))
     terms = tuple(
-        _term(name, column, model, state, weight, free, level)
-        for name, column in zip(labels, np.eye(len(labels)), strict=True)
+        _term(name, start, column, model, state, weight, free, level)
+        for name, start, column in zip(labels, unit.start, unit.back, strict=True)
     )
     notes = tuple(
         f"The variance of {name} came out as zero: its clusters differ no more than their people do."
@@ -205,11 +208,54 @@ def _fitted(
         if not above
     )
     described = tuple(
-        _describe(name, members, index, theta, clusters, groups, names, model, level)
+        _describe(name, members, index, theta, clusters, groups, names, model, unit.size, level)
         for index, (name, members) in enumerate(clusters.items())
     )
-    variances = {name: float(v) for name, v in zip(names, theta[len(clusters) :], strict=True)}
-    return Nested(terms, described, variances, state.m2loglik, len(outcome), level, notes)
+    variances = {name: float(v) * unit.size**2 for name, v in zip(names, theta[len(clusters) :], strict=True)}
+    return Nested(terms, described, variances, state.m2loglik + unit.m2loglik, len(outcome), level, notes)
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """The design in an orthonormal basis and the outcome as scaled residuals of least squares: what the search works on, so that
+    neither a unit nor a covariate far from zero costs digits. β = start + back γ with γ of the basis; `m2loglik` is what the
+    change of units adds."""
+
+    y: FloatArray
+    x: FloatArray
+    start: FloatArray
+    back: FloatArray
+    size: float
+    m2loglik: float
+
+
+def _unit(outcome: FloatArray, matrix: FloatArray) -> _Unit:
+    q, r = np.linalg.qr(matrix)
+    at = q.T @ outcome
+    rest = outcome - q @ at
+    more = q.T @ rest
+    rest, at = rest - q @ more, at + more
+    n, p = matrix.shape
+    size = float(np.linalg.norm(rest)) / (n - p) ** 0.5
+    if size <= max(1e-7 * float(np.std(outcome)), 1e-13 * float(np.abs(outcome).max())):
+        raise refuse(
+            "The nested model was not fitted", "the fixed effects explain the outcome exactly", where="outcome"
+        )
+    back = np.linalg.inv(r)
+    added = 2 * (n - p) * np.log(size) + 2 * np.log(np.abs(np.diag(r))).sum()
+    return _Unit(rest / size, q, back @ at, size * back, size, float(added))
+
+
+def _check_left(residual: FloatArray) -> None:
+    """Refuse a residual variance at the edge of the search: within clusters nothing is left, and the number would be the edge."""
+    if (residual <= 10 * LEAST).any():
+        raise refuse(
+            "The nested model was not fitted",
+            "within the clusters nothing is left unexplained, so there is no residual variance to estimate",
+            "Look for values that are the same for everybody of a cluster",
+            where="outcome",
+            code="no_residual",
+        )
 
 
 def _check(
@@ -217,6 +263,7 @@ def _check(
 ) -> None:
     if not np.isfinite(outcome).all() or not np.isfinite(matrix).all():
         raise refuse("The nested model was not fitted", "a value is missing or infinite", "Give complete rows")
+    check_size(outcome, "outcome")
     check_varies(outcome, "outcome", least=matrix.shape[1] + 3)
     check_full_rank(matrix, labels)
     for name, members in clusters.items():
@@ -293,34 +340,29 @@ def _hessian(model: _Model, state: _State) -> FloatArray:
 
 def _maximise(model: _Model, random: int) -> FloatArray:
     """L-BFGS-B with exact gradients, then Newton steps on the variances that are not at zero."""
-    residual = model.y - model.x @ np.linalg.lstsq(model.x, model.y, rcond=None)[0]
-    scale = float(residual @ residual) / (len(model.y) - model.x.shape[1])
-    if scale <= 1e-14 * float(np.var(model.y)):
-        raise refuse(
-            "The nested model was not fitted", "the fixed effects explain the outcome exactly", where="outcome"
-        )
     count = len(model.parts)
     start = np.array([0.2] * random + [1.0] * (count - random))
-    bounds = [(0.0, None)] * random + [(1e-6, None)] * (count - random)
+    bounds = [(0.0, None)] * random + [(LEAST, None)] * (count - random)
 
     def value(theta: FloatArray) -> tuple[float, FloatArray]:
-        state = _state(model, theta * scale)
-        return state.m2loglik, state.gradient * scale
+        state = _state(model, theta)
+        return state.m2loglik, state.gradient
 
     found = optimize.minimize(value, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12})
-    theta: FloatArray = np.asarray(found.x, dtype=np.float64) * scale
+    theta: FloatArray = np.asarray(found.x, dtype=np.float64)
+    _check_left(theta[random:])
     for _ in range(20):
-        free = theta > ZERO * scale
+        free = theta > ZERO
         state = _state(model, theta)
         step = np.zeros(count)
         step[free] = np.linalg.solve(_hessian(model, state)[np.ix_(free, free)], state.gradient[free])
         if (theta - step < 0).any():
             break
         theta = theta - step
-        if np.abs(step).max() < 1e-10 * scale:
+        if np.abs(step).max() < 1e-10:
             return theta
     state = _state(model, theta)
-    inside = np.where(theta > ZERO * scale, np.abs(state.gradient), np.maximum(-state.gradient, 0)) * scale
+    inside = np.where(theta > ZERO, np.abs(state.gradient), np.maximum(-state.gradient, 0))
     if inside.max() > 1e-3:
         raise refuse(
             "The nested model did not converge",
@@ -331,12 +373,26 @@ def _maximise(model: _Model, random: int) -> FloatArray:
     return theta
 
 
-def _weight(model: _Model, state: _State, free: np.ndarray) -> FloatArray:
-    return np.asarray(2 * np.linalg.inv(_hessian(model, state)[np.ix_(free, free)]))
+def _weight(model: _Model, state: _State, theta: FloatArray, free: np.ndarray, random: int) -> FloatArray:
+    """Twice the inverse Hessian of the variances that are free. Refuses variances that the data say nothing about."""
+    hessian = _hessian(model, state)
+    known = np.diag(hessian)[random:] * theta[random:] ** 2
+    part = hessian[np.ix_(free, free)]
+    spread = np.sqrt(np.maximum(np.diag(part), 0))
+    if (known < 1e-8).any() or not np.linalg.eigvalsh(part)[0] > 1e-10 * float(spread.min()) ** 2:
+        raise refuse(
+            "The nested model was not fitted",
+            "its variances cannot be told apart in these data",
+            "Nobody may be alone in a residual group or an arm; else use fewer kinds of cluster",
+            where="outcome",
+            code="singular",
+        )
+    return np.asarray(2 * np.linalg.inv(part))
 
 
 def _term(
     name: str,
+    start: float,
     contrast: FloatArray,
     model: _Model,
     state: _State,
@@ -344,10 +400,20 @@ def _term(
     free: np.ndarray,
     level: float,
 ) -> Term:
-    estimate, variance = float(contrast @ state.beta), float(contrast @ state.cov_beta @ contrast)
+    estimate, variance = start + float(contrast @ state.beta), float(contrast @ state.cov_beta @ contrast)
+    contrast = contrast / np.abs(contrast).max()  # the degrees of freedom are the same in any unit
+    share = float(contrast @ state.cov_beta @ contrast)
     direction = state.half @ (state.cov_beta @ contrast)
     slope = (model.parts @ (direction[model.rows] * direction[model.columns]))[free]
-    df = float(2 * variance**2 / (slope @ weight @ slope))
+    df = float(2 * share**2 / (slope @ weight @ slope))
+    if not (0 < df < np.inf and variance > 0):
+        raise refuse(
+            "The tests were not computed",
+            f"the variances leave no degrees of freedom for {name!r}",
+            "Give more people: nobody may be alone in a residual group or an arm",
+            where=name,
+            code="no_degrees_of_freedom",
+        )
     se = variance**0.5
     half = float(stats.t.ppf((1 + level) / 2, df)) * se
     p = float(2 * stats.t.sf(abs(estimate / se), df))
@@ -363,6 +429,7 @@ def _describe(
     groups: Sequence[str],
     names: Sequence[str],
     model: _Model,
+    size: float,
     level: float,
 ) -> Clusters:
     sizes = _sizes(members)
@@ -373,7 +440,7 @@ def _describe(
     weighted = float((sizes**2).sum() / sizes.sum())
     low, high = _icc_interval(model, theta, shares, level) if len(clusters) == 1 else (None, None)
     effect = design_effect(sizes, icc)
-    return Clusters(name, float(theta[index]), icc, low, high, len(sizes), int(sizes.sum()), weighted, effect)
+    return Clusters(name, float(theta[index]) * size**2, icc, low, high, len(sizes), int(sizes.sum()), weighted, effect)
 
 
 def design_effect(sizes: FloatArray, icc: float) -> float:
@@ -400,7 +467,7 @@ def _icc_interval(
 
     at = float(theta[0] / (theta[0] + theta[own]))
     low = 0.0 if at == 0 or excess(0.0) <= 0 else float(optimize.brentq(excess, 0.0, at, xtol=1e-6))
-    high = 1.0 if excess(0.999) <= 0 else float(optimize.brentq(excess, at, 0.999, xtol=1e-6))
+    high = 1.0 if at >= 0.999 or excess(0.999) <= 0 else float(optimize.brentq(excess, at, 0.999, xtol=1e-6))
     return low, high
 
 

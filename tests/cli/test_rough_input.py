@@ -340,3 +340,11 @@ def test_an_effect_that_no_number_holds_names_its_row(measure: str, column: str,
     status, _, error = told(("effect-size", "--measure", measure), put(rows, column, "1e-310", row=3))
     assert status == 1
     assert error.startswith("row 3: ")
+
+
+def test_one_person_alone_in_a_residual_group_has_no_test(told: Told) -> None:
+    rows = put([{**row, "arm": "drug"} for row in people()], "arm", "placebo", row=4)
+    asked = ("nested", "--formula", "y ~ x + arm", "--cluster", "cohort", "--residual-by", "arm")
+    status, _, error = told(asked, rows)
+    assert status == 1
+    assert "Nobody may be alone in a residual group" in error

@@ -102,8 +102,34 @@ def test_clusters_that_the_formula_tells_apart_already_are_refused() -> None:
         fit_nested(outcome, matrix, ["1", "b", "c"], {"cohort": cohort})
 
 
-def test_values_too_far_apart_for_the_arithmetic_are_refused() -> None:
+@pytest.mark.parametrize("value", [1e20, 1e40])
+def test_values_too_far_apart_for_the_arithmetic_are_refused(value: float) -> None:
     y = DATA["chg"].to_numpy().copy()
-    y[9] = 1e90
-    with pytest.raises(Refused, match="too far apart"):
+    y[9] = value
+    with pytest.raises(Refused, match="beside it they are lost"):
         fitted(y)
+
+
+def test_units_and_distances_from_zero_change_nothing() -> None:
+    """−2 REML changes by what the units themselves change; every test stays."""
+    plain = fitted(DATA["chg"].to_numpy())
+    n, p = len(DATA), len(plain.coefficients)
+    for size, apart in ((1e-20, 0.0), (1e20, 0.0), (1.0, 1e8)):
+        other = fitted(DATA["chg"].to_numpy() * size + apart)
+        assert other.m2loglik == pytest.approx(plain.m2loglik + 2 * (n - p) * np.log(size), abs=1e-5)
+        for one, two in zip(plain.coefficients[1:], other.coefficients[1:], strict=True):
+            assert (two.t, two.df, two.p) == pytest.approx((one.t, one.df, one.p), rel=1e-5)
+        assert other.clusters[0].icc_high == pytest.approx(plain.clusters[0].icc_high, rel=1e-4)
+
+
+def test_clusters_that_leave_nothing_within_are_refused() -> None:
+    """The residual variance would be the least that the search allows, and look like a number."""
+    of_cohort = {name: float(at * 7 % 5) for at, name in enumerate(sorted({str(c) for c in DATA["cohort"]}))}
+    matrix = np.ones((len(DATA), 1))
+    with pytest.raises(Refused, match="within the clusters nothing is left"):
+        fit_nested(
+            np.array([of_cohort[str(c)] for c in DATA["cohort"]]),
+            matrix,
+            ["1"],
+            {"cohort": [str(c) for c in DATA["cohort"]]},
+        )
