@@ -16,7 +16,7 @@ import polars as pl
 from scipy import stats
 
 from keel.domain.errors import refuse
-from keel.outcomes import blinding, correlate, effect_size, mediation, meta
+from keel.outcomes import blinding, correlate, effect_size, mediation, meta, meta_levels
 from keel.outcomes.columns import (
     FloatArray,
     alphabetical,
@@ -45,6 +45,8 @@ CALLED: dict[str, tuple[str, ...]] = {
 }
 
 DRAWS = 10_000
+# What is taken for the correlation of a study's sampling errors where nobody said: assumed, and told.
+ASSUMED_RHO = 0.6
 
 POOLED = (
     *("k", "estimate", "se", "ci_low", "ci_high", "statistic", "p"),
@@ -134,8 +136,17 @@ def meta_parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--keep-empty", action="store_true", help="RR, OR: keep studies with no event, or only events, in both arms"
     )
+    made.add_argument("--cluster", metavar="COLUMN", help="the study of each row, where studies give several effects")
+    made.add_argument(
+        "--rho", type=float, help=f"with --cluster: correlation of a study's sampling errors ({ASSUMED_RHO:g})"
+    )
+    made.add_argument("--robust", type=str.lower, choices=meta_levels.ROBUST, help="with --cluster: sandwich errors")
+    made.add_argument("--df", choices=meta_levels.DFS, help="with --cluster and --test t (residual)")
     for name in ("leave-one-out", "cumulative", "egger", "trim-and-fill"):
         made.add_argument(f"--{name}", action="store_true")
+    made.add_argument(
+        "--estimator", type=str.upper, default="L0", choices=["L0", "R0"], help="for --trim-and-fill (L0)"
+    )
     made.add_argument("--figures", type=Path, metavar="DIR", help="draw forest.svg and funnel.svg there")
     return made
 
@@ -146,43 +157,62 @@ def measures(made: argparse.ArgumentParser) -> None:
         made.add_argument(f"--{name}", metavar="COLUMN", help=f"for --measure; else one of {', '.join(columns)}")
 
 
-def meta_answer(given: argparse.Namespace) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Studies:
+    """The complete rows of a table of effects; `moderators` (k × q) with a name per column in `terms`."""
+
+    labels: list[str]
+    effect: FloatArray
+    variance: FloatArray
+    moderators: FloatArray | None
+    terms: tuple[str, ...]
+    groups: list[str]
+    clusters: list[str]
+
+
+def read_studies(given: argparse.Namespace) -> Studies:
     table = read_table(given.file)
-    _tell_one_mean(given)
     effect, variance = study_effects(given, table)
     wanted = design(table, given.moderators, intercept=False)
-    groups = texts(table, given.by) if given.by else None
+    words = {name: texts(table, name) for name in (given.by, given.cluster) if name}
     keep = complete_rows(effect, variance, *([wanted.matrix] if given.moderators else []))
-    if groups:
-        keep &= np.array([g is not None for g in groups])
+    for column in words.values():
+        keep &= np.array([word is not None for word in column])
     if not keep.all():
         say(f"{int((~keep).sum())} of {len(keep)} rows were left out: a value is missing there.")
     named = texts(table, given.study) if given.study else [f"row {i + 1}" for i in range(table.height)]
-    labels = [str(name) for name, kept in zip(named, keep, strict=True) if kept]
-    y, v = effect[keep], variance[keep]
-    pooled = meta.pool(
-        y,
-        v,
-        method=given.method,
-        test=given.test,
-        level=given.level,
-        moderators=wanted.matrix[keep] if given.moderators else None,
-        labels=wanted.labels,
-        prediction=given.prediction,
-    )
-    answer = pooled_json(pooled) | {"method": pooled.method, "test": pooled.test, "level": pooled.level}
+    kept = np.flatnonzero(keep)
+    groups, clusters = ([str(words[name][i]) for i in kept] if name else [] for name in (given.by, given.cluster))
+    moderators = wanted.matrix[keep] if given.moderators else None
+    labels = [str(named[i]) for i in kept]
+    return Studies(labels, effect[keep], variance[keep], moderators, wanted.labels, groups, clusters)
+
+
+def meta_answer(given: argparse.Namespace) -> dict[str, Any]:
+    _check_clustered(given)
+    _tell_one_mean(given)
+    studies = read_studies(given)
+    answer = clustered(given, studies) if given.cluster else one_each(given, studies)
     if given.measure:
         answer |= {"measure": given.measure, "definition": effect_size.DEFINITIONS[given.measure]}
+    return answer
+
+
+def one_each(given: argparse.Namespace, studies: Studies) -> dict[str, Any]:
+    """Every row a study of its own."""
+    y, v = studies.effect, studies.variance
+    chosen = meta.Chosen(method=given.method, test=given.test, level=given.level, prediction=given.prediction)
+    pooled = meta.pool(y, v, moderators=studies.moderators, labels=studies.terms, **chosen)
+    answer = pooled_json(pooled) | {"method": pooled.method, "test": pooled.test, "level": pooled.level}
     if given.moderators:
         answer |= {key: getattr(pooled, key) for key in ("coefficients", "moderator_statistic", "moderator_p", "r2")}
     if pooled.method != "FE":
-        moderated = wanted.matrix[keep] if given.moderators else None
-        answer |= plain(meta.heterogeneity_intervals(y, v, level=given.level, moderators=moderated))
-    chosen = {"method": given.method, "test": given.test, "level": given.level, "prediction": given.prediction}
-    if groups:
-        parts = meta.by_subgroup(y, v, [str(g) for g, kept in zip(groups, keep, strict=True) if kept], **chosen)
+        answer |= plain(meta.heterogeneity_intervals(y, v, level=given.level, moderators=studies.moderators))
+    if given.by:
+        parts = meta.by_subgroup(y, v, studies.groups, **chosen)
         answer["by"] = [{"group": name} | (pooled_json(part) if part else {"k": 1}) for name, part in parts.groups]
         answer["between"] = {"q": parts.q_between, "df": parts.q_df, "p": parts.q_p}
+    labels = studies.labels
     if given.leave_one_out:
         rest = meta.leave_one_out(y, v, **chosen)
         answer["leave_one_out"] = [{"without": n} | pooled_json(p) for n, p in zip(labels, rest, strict=True)]
@@ -191,14 +221,70 @@ def meta_answer(given: argparse.Namespace) -> dict[str, Any]:
         answer["cumulative"] = [{"up_to": n} | pooled_json(p) for n, p in zip(labels[1:], grown, strict=True)]
     if given.egger:
         answer["egger"] = meta.egger(y, v)
+        answer["egger_rma"] = meta.egger(y, v, model="rma", method=given.method, test=given.test)
     if given.trim_and_fill:
-        filled = meta.trim_and_fill(y, v, **chosen)
+        filled = meta.trim_and_fill(y, v, estimator=given.estimator, **chosen)
         about = {"estimator": filled.estimator, "side": filled.side, "filled": filled.filled, "filled_se": filled.se}
-        answer["trim_and_fill"] = about | pooled_json(filled.pooled)
+        answer["trim_and_fill"] = about | pooled_json(filled.pooled) | {"test": filled.pooled.test}
+        if given.test != "z":
+            say(f"Trim and fill: tested by {given.test}, as was asked; metafor's trimfill goes back to z.")
     if given.figures:
         added = filled if given.trim_and_fill else None
         answer["figures"] = draw(given, labels, y, v, pooled, added)
     return answer
+
+
+def clustered(given: argparse.Namespace, studies: Studies) -> dict[str, Any]:
+    """Several rows to a study: the model with a variance between and one within studies."""
+    if given.rho is None:
+        say(
+            f"The sampling errors within a study are taken to correlate {ASSUMED_RHO:g} (--rho; 0 where every effect has "
+            "people of its own)."
+        )
+    pooled = meta_levels.pool_levels(
+        studies.effect,
+        studies.variance,
+        studies.clusters,
+        rho=ASSUMED_RHO if given.rho is None else given.rho,
+        method=given.method,
+        test=given.test,
+        df=given.df or "residual",
+        robust=given.robust,
+        level=given.level,
+        moderators=studies.moderators,
+        labels=studies.terms,
+    )
+    found = vars(pooled) | vars(pooled.coefficients[0]) | {"tau2": pooled.tau2}
+    answer = {key: found[key] for key in POOLED}
+    answer |= {key: found[key] for key in ("method", "test", "level", "df", "df_method", "robust")}
+    answer |= {"cluster": given.cluster, "studies": pooled.studies, "rho": pooled.rho, "levels": pooled.levels}
+    if given.moderators:
+        answer |= {key: found[key] for key in ("coefficients", "moderator_statistic", "moderator_df", "moderator_p")}
+    return answer
+
+
+def _check_clustered(given: argparse.Namespace) -> None:
+    """Some options are about several effects per study, others about one effect per study."""
+    if not given.cluster:
+        alone = [f"--{name}" for name in ("rho", "robust", "df") if getattr(given, name) is not None]
+        if alone:
+            raise refuse(
+                f"{alone[0]} was not used",
+                "it is about studies that give several effects",
+                "Name the column of the studies with --cluster",
+                where=alone[0],
+            )
+        return
+    of_one = ("by", "leave_one_out", "cumulative", "egger", "trim_and_fill", "figures")
+    asked = [f"--{name.replace('_', '-')}" for name in of_one if getattr(given, name)]
+    asked += ["--prediction classic"] if given.prediction != "metafor" else []
+    if asked:
+        raise refuse(
+            f"{asked[0]} was not made",
+            "it is about one effect for each study, and --cluster names studies with several",
+            "Leave one of the two out",
+            where=asked[0],
+        )
 
 
 def draw(

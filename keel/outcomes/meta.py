@@ -24,14 +24,15 @@ Compared with metafor 3.8-1: tests/reference/meta.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypedDict, Unpack
 
 import numpy as np
 from scipy import optimize, stats
 
 from keel.domain.errors import refuse
-from keel.outcomes.columns import FloatArray, alphabetical, check_full_rank
+from keel.outcomes.columns import BoolArray, FloatArray, alphabetical, check_full_rank
 
 METHODS = ("REML", "ML", "PM", "EB", "DL", "HE", "SJ", "HS", "FE")
 TESTS = ("z", "t", "knha")
@@ -137,10 +138,10 @@ def pool(
     _check_spread(fit, test, effects / unit.size)
     scale = fit.rss / (k - p) if test == "knha" else 1.0
     df = float("inf") if test == "z" else float(k - p)
-    critical = float(_quantile((1 + level) / 2, df))
+    critical = critical_value(level, df)
     beta = unit.size * fit.beta + unit.mean * (np.arange(p) == 0)
     coefficients = tuple(
-        _coefficient(name, float(b), float(np.sqrt(scale * var)) * unit.size, df, critical)
+        coefficient(name, float(b), float(np.sqrt(scale * var)) * unit.size, df, critical)
         for name, b, var in zip(names, beta, np.diag(fit.vb), strict=True)
     )
     q = _weighted(y, v, x).rss
@@ -178,6 +179,13 @@ def _checked(
     for chosen, known, what in ((method, METHODS, "method"), (test, TESTS, "test")):
         if chosen not in known:
             raise refuse(f"There is no {what} {chosen!r}", "it is not known here", f"Known: {', '.join(known)}")
+    return check_studies(effect, variance, moderators, labels)
+
+
+def check_studies(
+    effect: FloatArray, variance: FloatArray, moderators: FloatArray | None, labels: Sequence[str]
+) -> tuple[FloatArray, FloatArray, FloatArray, tuple[str, ...]]:
+    """Effects, variances, design (intercept first) and a name per column; refuses what cannot be pooled."""
     y, v = np.asarray(effect, dtype=np.float64), np.asarray(variance, dtype=np.float64)
     for name, column in (("effect", y), ("variance", v)):
         wrong = np.flatnonzero(~np.isfinite(column))
@@ -259,11 +267,14 @@ def _is_rounding(fit: _Fit, y: FloatArray) -> bool:
     return fit.rss <= 1e-29 * float(fit.weights @ y**2)
 
 
-def _quantile(probability: float, df: float) -> float:
-    return float(stats.norm.ppf(probability) if np.isinf(df) else stats.t.ppf(probability, df))
+def critical_value(level: float, df: float) -> float:
+    """How many standard errors an interval reaches to each side: Student's, or normal where `df` is infinite."""
+    half = (1 + level) / 2
+    return float(stats.norm.ppf(half) if np.isinf(df) else stats.t.ppf(half, df))
 
 
-def _coefficient(term: str, estimate: float, se: float, df: float, critical: float) -> Coefficient:
+def coefficient(term: str, estimate: float, se: float, df: float, critical: float) -> Coefficient:
+    """An estimate with its test and its interval of `critical` standard errors to each side."""
     statistic = estimate / se
     p = 2 * (stats.norm.sf(abs(statistic)) if np.isinf(df) else stats.t.sf(abs(statistic), df))
     return Coefficient(term, estimate, se, df, statistic, float(p), estimate - critical * se, estimate + critical * se)
@@ -444,6 +455,15 @@ def _with_moderators(pooled: Pooled, fit: _Fit, scale: float, unit: _Unit) -> Po
 # ---- what the studies look like from another side --------------------------------------------------------
 
 
+class Chosen(TypedDict, total=False):
+    """How to pool: the options of `pool` that every other side of the same studies keeps."""
+
+    method: str
+    test: str
+    level: float
+    prediction: str
+
+
 @dataclass(frozen=True)
 class Subgroups:
     """Each subgroup pooled with a τ² of its own, and Q between the subgroup estimates."""
@@ -458,11 +478,7 @@ def by_subgroup(
     effect: FloatArray,
     variance: FloatArray,
     group: Sequence[str],
-    *,
-    method: str = "REML",
-    test: str = "z",
-    level: float = 0.95,
-    prediction: str = "metafor",
+    **chosen: Unpack[Chosen],
 ) -> Subgroups:
     """Pool within each group. A group of one study is listed without a result and takes no part in the test between.
 
@@ -474,7 +490,7 @@ def by_subgroup(
         rows = names == name
         found = None
         if rows.sum() > 1:
-            found = pool(effect[rows], variance[rows], method=method, test=test, level=level, prediction=prediction)
+            found = pool(effect[rows], variance[rows], **chosen)
         fitted.append((name, found))
     results = [result for _, result in fitted if result is not None]
     if len(results) < 2:
@@ -492,37 +508,20 @@ def by_subgroup(
     return Subgroups(tuple(fitted), q, df, float(stats.chi2.sf(q, df)))
 
 
-def leave_one_out(
-    effect: FloatArray,
-    variance: FloatArray,
-    *,
-    method: str = "REML",
-    test: str = "z",
-    level: float = 0.95,
-    prediction: str = "metafor",
-) -> tuple[Pooled, ...]:
+def leave_one_out(effect: FloatArray, variance: FloatArray, **chosen: Unpack[Chosen]) -> tuple[Pooled, ...]:
     """The pooled effect without study 1, without study 2, …; needs three studies."""
-    keep = ~np.eye(len(effect), dtype=bool)
-    return tuple(
-        pool(effect[rows], variance[rows], method=method, test=test, level=level, prediction=prediction)
-        for rows in keep
-    )
+    return _of_each(effect, variance, ~np.eye(len(effect), dtype=bool), chosen)
 
 
-def cumulative(
-    effect: FloatArray,
-    variance: FloatArray,
-    *,
-    method: str = "REML",
-    test: str = "z",
-    level: float = 0.95,
-    prediction: str = "metafor",
-) -> tuple[Pooled, ...]:
+def cumulative(effect: FloatArray, variance: FloatArray, **chosen: Unpack[Chosen]) -> tuple[Pooled, ...]:
     """The pooled effect of the first two studies, the first three, … in the order given."""
-    return tuple(
-        pool(effect[:count], variance[:count], method=method, test=test, level=level, prediction=prediction)
-        for count in range(2, len(effect) + 1)
-    )
+    return _of_each(effect, variance, np.tri(len(effect), dtype=bool)[1:], chosen)
+
+
+def _of_each(
+    effect: FloatArray, variance: FloatArray, choices: Iterable[BoolArray], chosen: Chosen
+) -> tuple[Pooled, ...]:
+    return tuple(pool(effect[rows], variance[rows], **chosen) for rows in choices)
 
 
 @dataclass(frozen=True)
@@ -587,19 +586,18 @@ def trim_and_fill(
     variance: FloatArray,
     *,
     estimator: str = "L0",
-    method: str = "REML",
-    test: str = "z",
-    level: float = 0.95,
-    prediction: str = "metafor",
+    **chosen: Unpack[Chosen],
 ) -> TrimAndFill:
     """Duval and Tweedie's estimate of the studies missing on one side, and the pooled effect with them added.
 
     The side is where a regression of effect on standard error says small studies are missing. `estimator`
-    L0 or R0. A sensitivity analysis, not a correction: it assumes that asymmetry comes from suppression alone.
+    L0 or R0. The filled studies are pooled with the test that was asked for (metafor's trimfill goes back to z).
+    A sensitivity analysis, not a correction: it assumes that asymmetry comes from suppression alone.
     """
     counts: dict[str, Callable[[FloatArray, int], float]] = {"L0": _missing_l0, "R0": _missing_r0}
     if estimator not in counts:
         raise refuse(f"There is no estimator {estimator!r}", "it is not known", "Known: L0, R0")
+    method = chosen.get("method", "REML")
     root = np.sqrt(variance)
     tilt = (
         pool(effect, variance, method=method, moderators=root[:, None], labels=["standard error"])
@@ -624,7 +622,7 @@ def trim_and_fill(
     filled = 2 * centre - y[k - missing :]
     all_effects = np.concatenate([effect, sign * filled])
     all_variances = np.concatenate([variance, v[k - missing :]])
-    pooled = pool(all_effects, all_variances, method=method, test=test, level=level, prediction=prediction)
+    pooled = pool(all_effects, all_variances, **chosen)
     error = _missing_se(estimator, k, count)
     side = "right" if sign < 0 else "left"
     return TrimAndFill(estimator, side, missing, error, pooled, all_effects, all_variances)

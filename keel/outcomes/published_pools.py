@@ -168,7 +168,7 @@ def _means(table: Row) -> Iterator[Given]:
         source, verified, why = _whence(table, row)
         for arm in row["arms"]:
             said = why if arm is row["arms"][-1] else ""
-            numbers = (arm["n"], arm["mean"], arm["sd"], None)
+            numbers = (arm["n"], arm["mean"], arm.get("sd"), None)
             yield Given(row["study"], of, arm["arm"], *numbers, source, verified, said)
 
 

@@ -69,6 +69,83 @@ def test_meta_by_subgroup_and_moderator(studies: Path, capsys: pytest.CaptureFix
     assert [c["term"] for c in answer["coefficients"]] == ["intercept", "dose", "group=individual"]
 
 
+LEVELS = json.loads((Path(__file__).parents[1] / "reference/meta/levels.json").read_text())
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    """Twelve studies of one to six effects each."""
+    path = tmp_path / "several.csv"
+    pl.DataFrame(LEVELS["sets"]["twelve"]).write_csv(path)
+    return path
+
+
+SEVERAL = ("--effect", "yi", "--variance", "vi")
+
+
+def test_meta_of_several_effects_per_study(several: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("meta", several, *SEVERAL, "--cluster", "study", "--json")
+    theirs = next(f for f in LEVELS["fits"] if (f["set"], f["rho"], f["method"]) == ("twelve", 0.6, "REML"))
+    assert main([str(a) for a in given]) == 0
+    said = capsys.readouterr()
+    assert "taken to correlate 0.6" in said.err
+    answer = json.loads(said.out)
+    assert list(answer)[: len(META_KEYS)] == META_KEYS
+    assert (answer["k"], answer["studies"], answer["rho"]) == (37, 12, 0.6)
+    for key in ("estimate", "se", "p"):
+        assert answer[key] == pytest.approx(theirs[key], rel=1e-6)
+    assert [part["variance"] for part in answer["levels"]] == pytest.approx(theirs["sigma2"], rel=1e-6)
+    assert all(part["low"] <= part["variance"] <= part["high"] for part in answer["levels"])
+    robust = ask(capsys, *given, "--rho", 0.6, "--robust", "cr2")
+    assert [robust["se"], robust["df"]] == pytest.approx([theirs["cr2"]["se"], theirs["cr2"]["df"]], rel=1e-6)
+    assert (robust["test"], robust["df_method"]) == ("t", "satterthwaite")
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("--cluster", "study", "--egger"), "one effect for each study"),
+        (("--cluster", "study", "--prediction", "classic"), "one effect for each study"),
+        (("--cluster", "study", "--test", "knha"), "known: z, t"),
+        (("--cluster", "study", "--method", "fe"), "known: reml, ml"),
+        (("--cluster", "nowhere"), "no column 'nowhere'"),
+        (("--cluster", "yi"), "cannot tell the one from the other"),
+        (("--rho", "0.5"), "with --cluster"),
+        (("--cluster", "study", "--rho", "1"), "not at, 1"),
+    ],
+    ids=" ".join,
+)
+def test_what_does_not_go_with_several_effects_is_refused(
+    argv: tuple[str, ...], says: str, several: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert says in refused(capsys, "meta", several, *SEVERAL, *argv, "--json").lower()
+
+
+def test_trim_and_fill_names_its_test_and_its_estimator(studies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """metafor's trimfill goes back to z; the test that was asked for is kept here, and both commands say which it is."""
+    argv = [
+        "meta",
+        str(studies),
+        *SEVERAL,
+        "--test",
+        "knha",
+        "--trim-and-fill",
+        "--estimator",
+        "r0",
+        "--egger",
+        "--json",
+    ]
+    assert main(argv) == 0
+    said = capsys.readouterr()
+    assert "tested by knha" in said.err
+    answer = json.loads(said.out)
+    assert (answer["trim_and_fill"]["test"], answer["trim_and_fill"]["estimator"]) == ("knha", "R0")
+    theirs = REFERENCE["extras"][1]["trimfill_R0"]
+    assert answer["trim_and_fill"]["filled"] == theirs["filled"]
+    assert answer["trim_and_fill"]["estimate"] == pytest.approx(theirs["estimate"], rel=1e-4)
+    assert answer["egger_rma"]["model"] == "rma"
+
+
 def test_a_study_without_its_numbers_is_left_out_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "s.csv"
     path.write_text("yi;vi\n0,5;0,1\nNA;0,2\n0,7;0,3\n")

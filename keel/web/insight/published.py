@@ -46,6 +46,10 @@ PARTS = {
     "q": "Q",
     "statistic": "t",
     "sd": "SD",
+    "se": "standard error",
+    "between": "variance between studies",
+    "within": "variance within studies",
+    "rr": "risk ratio",
     "prediction_low": "lower end",
     "prediction_high": "upper end",
 }
