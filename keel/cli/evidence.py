@@ -661,6 +661,7 @@ def mediate_answer(given: argparse.Namespace) -> dict[str, Any]:
         columns[-1],
         covariates=covered,
         names=given.m,
+        called=[given.x, *covariates.labels, given.y],
         serial=given.mode == "serial",
         interval=given.interval or "bca",
         draws=given.bootstrap,

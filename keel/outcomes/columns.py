@@ -38,10 +38,7 @@ BEFORE_LETTERS = " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$"
 
 def read_table(path: Path) -> pl.DataFrame:
     """Read a CSV (comma, semicolon or tab; a semicolon file may use decimal commas) or Parquet file."""
-    if not path.is_file():
-        raise refuse(
-            f"{path.name} was not read", "there is no such file", "Give a CSV or Parquet file", where=str(path)
-        )
+    _check_there(path)
     try:
         table = _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_csv(path)
     except Refused:
@@ -55,6 +52,15 @@ def read_table(path: Path) -> pl.DataFrame:
     return table
 
 
+def _check_there(path: Path) -> None:
+    try:
+        why = "" if path.is_file() else "it is a folder" if path.is_dir() else "there is no such file"
+    except (OSError, ValueError) as error:  # a name that no system takes
+        why = str(getattr(error, "strerror", None) or error).lower()
+    if why:
+        raise refuse(f"{path.name[:80]} was not read", why, "Give a CSV or Parquet file", where=str(path)[:200])
+
+
 def _read_parquet(path: Path) -> pl.DataFrame:
     """Columns of text are read as those of a CSV: without the blanks around, and with the same words for what is missing."""
     text = pl.selectors.string()
@@ -66,9 +72,9 @@ def _read_csv(path: Path) -> pl.DataFrame:
     with path.open("rb") as file:
         header = file.readline().decode("utf-8-sig")
     if not header.strip():
-        raise refuse(
-            f"{path.name} was not read", "the file is empty", "Give a file with a header and rows", where=str(path)
-        )
+        why = "the file is empty" if path.stat().st_size <= len(header) + 3 else "its first line is empty"
+        raise refuse(f"{path.name} was not read", why, "Give a file with a header and rows", where=str(path))
+    _check_text(path)
     # Lines may end with a bare carriage return, as some spreadsheets still save them.
     end = "\r" if "\r" in header.rstrip("\r\n") else "\n"
     header = header.split("\r")[0]
@@ -80,7 +86,24 @@ def _read_csv(path: Path) -> pl.DataFrame:
     table = table.rename({name: name.strip() for name in table.columns}).with_columns(pl.all().str.strip_chars())
     if separator == ";":
         table = table.with_columns(pl.all().str.replace(r"^([+-]?\d+),(\d+)$", "${1}.${2}"))
-    return table
+    # Spreadsheets leave rows of bare separators below the last one that holds something.
+    held = table.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
+    return table.head(int(held[-1]) + 1 if len(held) else 0)
+
+
+def _check_text(path: Path) -> None:
+    """Refuse a file with zero bytes: UTF-16 without a mark, or a damaged one. They are invisible inside a name."""
+    content = path.read_bytes()
+    at = content.find(b"\0")
+    if at >= 0:
+        line = content.count(b"\n", 0, at) + 1
+        raise refuse(
+            f"{path.name} was not read",
+            f"line {line} holds a zero byte, as a file in UTF-16 or a damaged one does",
+            "Save it as CSV in UTF-8",
+            where=str(path),
+            code="not-text",
+        )
 
 
 def _why_unread(path: Path, error: Exception) -> str:

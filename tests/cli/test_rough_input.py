@@ -348,3 +348,90 @@ def test_one_person_alone_in_a_residual_group_has_no_test(told: Told) -> None:
     status, _, error = told(asked, rows)
     assert status == 1
     assert "Nobody may be alone in a residual group" in error
+
+
+@pytest.mark.parametrize("interval", ["delta", "percentile"])
+@pytest.mark.parametrize("column", ["x", "m", "z", "y"])
+@pytest.mark.parametrize(("size", "apart"), [(1e-30, 0), (1e30, 0), (1, 3e5)])
+def test_a_mediation_does_not_depend_on_units(
+    interval: str, column: str, size: float, apart: float, told: Told
+) -> None:
+    """p of a path was .0003 in one unit and .05 in another whose numbers were 1e40 times as large."""
+    asked = ("mediate", "--x", "x", "--m", "m", "--y", "y", "--covariates", "z", "--sensitivity")
+    asked = (*asked, "--interval", interval, "--bootstrap", "100")
+    plain = told(asked, people())[1]
+    other = told(asked, [{**row, column: row[column] * size + apart} for row in people()])[1]
+    for part in ("indirect", "direct", "total", "proportion"):
+        assert other[part]["p"] == pytest.approx(plain[part]["p"], rel=1e-6)
+    assert [path["p"] for path in other["paths"]] == pytest.approx([path["p"] for path in plain["paths"]], rel=1e-6)
+    told_of = [answer["sensitivity"][key] for answer in (plain, other) for key in ("rho_at_zero", "r2_total")]
+    assert told_of[2:] == pytest.approx(told_of[:2], rel=1e-6)
+
+
+def test_a_mediator_near_x_is_computed_to_the_digit(told: Told) -> None:
+    """Cross products square how near two columns are: 1e-5 apart they left five digits. The referee solves by SVD in extra digits."""
+    rows = [{**row, "m": row["x"] + 1e-6 * row["m"]} for row in people()]
+    answer = told(("mediate", "--x", "x", "--m", "m", "--y", "y", "--interval", "delta"), rows)[1]
+    x, m, y = (np.array([row[name] for row in rows], dtype=np.longdouble) for name in ("x", "m", "y"))
+    one = np.ones_like(x)
+    a = _solved([one, x], m)[1]
+    b = _solved([one, x, m], y)[2]
+    assert answer["indirect"]["estimate"] == pytest.approx(float(a * b), rel=1e-8)
+
+
+def _solved(columns: list[Any], response: Any) -> list[Any]:
+    """Least squares by Gram and Schmidt in extended precision."""
+    basis: list[Any] = []
+    upper = np.zeros((len(columns), len(columns)), dtype=np.longdouble)
+    for at, column in enumerate(columns):
+        rest = column.copy()
+        for _ in range(2):
+            for row, one in enumerate(basis):
+                part = one @ rest
+                upper[row, at] += part
+                rest = rest - part * one
+        upper[at, at] = np.sqrt(rest @ rest)
+        basis.append(rest / upper[at, at])
+    found = [one @ response for one in basis]
+    for at in reversed(range(len(columns))):
+        found[at] = (found[at] - sum(upper[at, k] * found[k] for k in range(at + 1, len(columns)))) / upper[at, at]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"x,y\n1,2\n\0,3\n", "line 3 holds a zero byte"),
+        ("x,y\n1,2\n".encode("utf-16-le"), "line 1 holds a zero byte"),
+        (b"\nx,y\n1,2\n", "its first line is empty"),
+        (b"", "the file is empty"),
+        (b"\xef\xbb\xbf", "the file is empty"),
+        (b"x,y\n,\n,\n", "it has no rows"),
+        (b"x|y\n1|2\n", "the table does not have it"),
+        (b'x,y\n1,2\n"3,4\n', "could not parse"),
+    ],
+    ids=["zero byte", "utf-16", "blank line first", "empty", "mark only", "separators only", "bars", "open quote"],
+)
+def test_a_file_that_is_no_table_is_refused(
+    content: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rough.csv"
+    path.write_bytes(content)
+    assert main(["correlate", str(path), "--x", "x", "--y", "y"]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_what_is_no_file_is_said_to_be_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path, said in ((tmp_path, "it is a folder"), (tmp_path / ("x" * 400), "too long"), (tmp_path / "a\0b", "")):
+        assert main(["correlate", str(path), "--x", "x", "--y", "y"]) == 1
+        error = capsys.readouterr().err
+        assert "was not read" in error
+        assert said in error
+
+
+def test_rows_of_bare_separators_below_the_last_are_no_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sheet.csv"
+    frame = pl.DataFrame(trial(), infer_schema_length=None)
+    path.write_text(frame.write_csv() + "," * (frame.width - 1) + "\n" + "," * (frame.width - 1) + "\n")
+    assert main(["impute", str(path), *ASKED["impute"][1][1:], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n"] == 24
