@@ -137,7 +137,8 @@ class Structure:
         return _ante_dependence(rho, d_rho, dd_rho)
 
     def start(self, sigma: Array) -> Array:
-        """Parameters near a positive definite matrix (m, m); the spatial one starts at 0.4 over the median distance."""
+        """Parameters near a positive definite matrix (m, m); the spatial one takes the mean correlation of neighbours for
+        that over the median distance."""
         if self.name == "us":
             return to_elements(sigma)
         sd = np.sqrt(np.diag(sigma))
@@ -145,7 +146,8 @@ class Structure:
         level = np.log(sd) if self.heterogeneous else np.array([np.log(np.mean(sd**2)) / 2])
         if self.distance is not None:
             apart = self.distance[self.distance > 0]
-            log_rho = np.log(0.4) / (float(np.median(apart)) if apart.size else 1.0)
+            near = float(np.clip(np.diag(r, 1).mean(), 0.05, 0.95)) if len(r) > 1 else 0.4
+            log_rho = np.log(near) / (float(np.median(apart)) if apart.size else 1.0)
             return np.array([2 * level[0], log_rho - np.log(-np.expm1(log_rho))])
         neighbours = np.diag(r, 1)
         family = self.name.removesuffix("h")

@@ -24,8 +24,11 @@ Mask = npt.NDArray[np.bool_]
 MOST_MOMENTS = 30_000_000  # doubles; above this (240 MB) the rows are kept instead
 MOST_STEPS = 100
 SMALLEST_DECREMENT = 1e-10  # of -2 log L: the step that is left changes it by less
+NEARER = 1e-6  # of -2 log L: a maximum that is higher by less is the same one
+SETTLED = 1e-6  # squared relative change of a covariance matrix in the step that is left
 DETERMINED = "the gradient vanishes and the Hessian is positive definite"
 UNDETERMINED = "the gradient vanishes, but a covariance parameter is not determined by the data"
+RUNNING = "a covariance runs to the edge of the possible"
 SMALL_DECREMENT = 1e-6  # small enough where rounding keeps the steps from getting smaller
 
 
@@ -208,6 +211,17 @@ class Likelihood:
         out[k, a, a] = 1.0
         return out
 
+    def is_settled(self, at: Point, direction: Array) -> bool:
+        """Whether a step would leave every covariance as it is, in proportion to itself.
+
+        On the way to a singular covariance -2 log L hardly changes any more while the smallest eigenvalue still halves.
+        """
+        here, there = self._sigmas(at.x), self._sigmas(at.x + direction)
+        if here is None or there is None:
+            return False
+        change = at.precision @ (there - here)
+        return bool(np.einsum("kab,kba->k", change, change).max() < SETTLED)
+
     def slopes(self, at: Point) -> Slopes:
         """Gradient and observed Hessian of -2 log L at a point."""
         w, size = at.precision, self.patterns.size[:, None, None]
@@ -317,7 +331,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Maximum:
-    """Where the search ended, with every attempt on the way."""
+    """Where the search ended, with every attempt; the last of them is the one that led here."""
 
     point: Point
     slopes: Slopes
@@ -328,34 +342,35 @@ class Maximum:
         return self.attempts[-1].arrived
 
 
-def maximise(likelihood: Likelihood, starts: dict[str, Array]) -> Maximum:
-    """Newton steps from each start in turn, then L-BFGS-B and Newton again; each attempt is recorded.
+def maximise(likelihood: Likelihood, starts: dict[str, Array], *, from_all: bool) -> Maximum:
+    """Newton steps from the starts, then L-BFGS-B and Newton again if none arrives; each attempt is recorded.
 
-    The first attempt that arrives is the answer. If none does, the last one is returned with `converged` False.
+    With `from_all` every start is tried and the highest maximum is the answer: a likelihood can have several. Without
+    it the starts are tried from the likeliest on, and the first that arrives is the answer.
     """
-    attempts: list[Attempt] = []
-    best: tuple[Point, Slopes] | None = None
-    for name, x in starts.items():
-        found, attempt = _newton(likelihood, x, name)
-        attempts.append(attempt)
-        best = found or best
-        if attempt.arrived:
+    found: list[tuple[Attempt, Point | None, Slopes | None]] = []
+    names = list(starts)
+    if not from_all:
+        values = {name: likelihood.point(x) for name, x in starts.items()}
+        names.sort(key=lambda name: np.inf if (at := values[name]) is None else at.value)
+    for name in names:
+        found.append(_newton(likelihood, starts[name], name))
+        if found[-1][0].arrived and not from_all:
             break
-    else:
-        rough = _quasi_newton(likelihood, list(starts.values())[-1])
-        found, attempt = _newton(likelihood, rough, "end of L-BFGS-B")
-        attempts.append(attempt)
-        best = found or best
-    if best is None:
+    if not any(attempt.arrived for attempt, _, _ in found):
+        found.append(_newton(likelihood, _quasi_newton(likelihood, list(starts.values())[-1]), "end of L-BFGS-B"))
+    found.sort(key=lambda one: (one[0].arrived, -one[0].value))
+    _, point, slopes = found[-1]
+    if point is None or slopes is None:
         raise FloatingPointError("the likelihood is not finite at any start")
-    return Maximum(*best, tuple(attempts))
+    return Maximum(point, slopes, tuple(attempt for attempt, _, _ in found))
 
 
-def _newton(likelihood: Likelihood, x: Array, start: str) -> tuple[tuple[Point, Slopes] | None, Attempt]:
+def _newton(likelihood: Likelihood, x: Array, start: str) -> tuple[Attempt, Point | None, Slopes | None]:
     """Newton where the Hessian is positive definite, Fisher scoring where it is not, with step halving."""
     at = likelihood.point(x)
     if at is None:
-        return None, Attempt("newton", start, 0, np.inf, np.inf, False, "the start is not a covariance")
+        return Attempt("newton", start, 0, np.inf, np.inf, False, "the start is not a covariance"), None, None
     decrement, why, arrived = np.inf, f"{MOST_STEPS} steps were not enough", False
     slopes = likelihood.slopes(at)
     for step in range(MOST_STEPS + 1):
@@ -363,16 +378,20 @@ def _newton(likelihood: Likelihood, x: Array, start: str) -> tuple[tuple[Point, 
         before, decrement = decrement, float(-slopes.gradient @ direction)
         stalled = decrement < SMALL_DECREMENT and decrement > before / 4
         if decrement < SMALLEST_DECREMENT or (stalled and (is_newton or step > 10)):
-            arrived, why = is_newton, DETERMINED if is_newton else UNDETERMINED
-            break
+            settled = likelihood.is_settled(at, direction)
+            if settled or decrement < SMALLEST_DECREMENT:
+                arrived = is_newton and settled
+                why = RUNNING if not settled else DETERMINED if is_newton else UNDETERMINED
+                break
         moved = None if step == MOST_STEPS else _halve(likelihood, at, direction, decrement)
         if moved is None:
-            arrived = is_newton and decrement < SMALL_DECREMENT
+            settled = likelihood.is_settled(at, direction)
+            arrived = is_newton and decrement < SMALL_DECREMENT and settled
             why = why if step == MOST_STEPS else "no step along the descent direction lowers -2 log L"
             break
         at = moved
         slopes = likelihood.slopes(at)
-    return (at, slopes), Attempt("newton", start, step, at.value, decrement, arrived, why)
+    return Attempt("newton", start, step, at.value, decrement, arrived, why), at, slopes
 
 
 def _direction(likelihood: Likelihood, at: Point, slopes: Slopes) -> tuple[Array, bool]:

@@ -27,7 +27,7 @@ from keel.outcomes.covariance import (
 )
 from keel.outcomes.df import DF_METHODS, Estimate, Inference, JointTest
 from keel.outcomes.formula import Factor, parse_formula
-from keel.outcomes.likelihood import Attempt, Likelihood, Maximum, Patterns, maximise
+from keel.outcomes.likelihood import NEARER, Attempt, Likelihood, Maximum, Patterns, maximise
 from keel.outcomes.repeated import RepeatedMeasures, repeated_measures
 from keel.outcomes.robust import EMPIRICAL, Sandwich, sandwich
 
@@ -365,14 +365,39 @@ def _check_seen_together(data: RepeatedMeasures, structure: Structure, patterns:
 
 
 def _search(likelihood: Likelihood, padded: Array, data: RepeatedMeasures) -> Maximum:
-    moments = [_moment_covariance(padded[data.group == g, :, -1]) for g in range(len(data.groups))]
-    near = np.concatenate([s.start(m) for s, m in zip(likelihood.structures, moments, strict=True)])
-    plain = np.concatenate([s.start(np.diag(np.diag(m))) for s, m in zip(likelihood.structures, moments, strict=True)])
+    by_group = [padded[data.group == g, :, -1] for g in range(len(data.groups))]
+    moments = [_moment_covariance(residual) for residual in by_group]
+    within = [_moment_covariance(_about_visit_means(residual)) for residual in by_group]
+    starts = {
+        "moments of the residuals": moments,
+        "spread within visits": within,
+        "falling correlation": [_falling(sigma) for sigma in moments],
+        "independent visits": [np.diag(np.diag(sigma)) for sigma in moments],
+    }
+    from_all = likelihood.structures[0].name != "us"
+    if not from_all:
+        del starts["falling correlation"]
+    at = {
+        name: np.concatenate([s.start(sigma) for s, sigma in zip(likelihood.structures, sigmas, strict=True)])
+        for name, sigmas in starts.items()
+    }
     try:
         with np.errstate(all="ignore"):  # a point that is not finite is not taken
-            return maximise(likelihood, {"moments of the residuals": near, "independent visits": plain})
+            return maximise(likelihood, at, from_all=from_all)
     except FloatingPointError:
         raise _singular(data, "it cannot be evaluated at any start", None) from None
+
+
+def _about_visit_means(residual: Array) -> Array:
+    """Residuals (n, m), zero where missing, without the mean of each visit, which the formula may not hold."""
+    seen = residual != 0
+    return np.asarray((residual - residual.sum(0) / np.maximum(seen.sum(0), 1)) * seen)
+
+
+def _falling(sigma: Array) -> Array:
+    """The variances of sigma (m, m) with a correlation of 0.7 per visit."""
+    sd = np.sqrt(np.diag(sigma))
+    return np.asarray(np.outer(sd, sd) * 0.7 ** np.abs(np.subtract.outer(np.arange(len(sd)), np.arange(len(sd)))))
 
 
 def _moment_covariance(residual: Array) -> Array:
@@ -491,12 +516,19 @@ def _result(
 
 
 def _search_notes(attempts: tuple[Attempt, ...]) -> tuple[str, ...]:
-    failed = [f"{a.optimiser} from {a.start} ({a.why})" for a in attempts[:-1]]
-    return (
-        (f"The maximum was reached at attempt {len(attempts)}; before it failed {'; '.join(failed)}.",)
-        if failed
-        else ()
-    )
+    """What the other starts came to, where it was not the same maximum."""
+    best = attempts[-1]
+    failed = [f"{a.optimiser} from {a.start} ({a.why})" for a in attempts if not a.arrived]
+    lower = [a.value - best.value for a in attempts if a.arrived and a.value > best.value + NEARER]
+    notes = []
+    if failed:
+        notes.append(f"The search did not arrive from every start: {'; '.join(failed)}.")
+    if lower:
+        notes.append(
+            f"The likelihood has more than one maximum; the highest that was found is given, from {best.start}. "
+            f"The next has a -2 log L that is higher by {min(lower):.3g}."
+        )
+    return tuple(notes)
 
 
 def _edge_notes(likelihood: Likelihood, x: Array) -> tuple[str, ...]:

@@ -182,9 +182,14 @@ def _rows_of(column: Column, rows: Codes) -> Column:
 
 def _column(table: pl.DataFrame, name: str, formula: Formula, visit: str, spatial: bool) -> Column:
     """A factor for words, for the visit of a non-spatial model and for what only stands in factor(name); numbers otherwise."""
-    if (name == visit and not spatial) or _is_words(table, name) or _only_as_factor(formula, name):
+    if (name == visit and not spatial) or _only_as_factor(formula, name):
         return _factor(table[name])
-    return numbers(table, name)
+    try:
+        return _factor(table[name]) if _is_words(table, name) else numbers(table, name)
+    except Refused as refused:
+        told = refused.reasons[0]
+        mend = f"{told.mend}. Where the column names groups, write factor({name}) in the formula"
+        raise Refused(replace(told, mend=mend)) from None
 
 
 def _only_as_factor(formula: Formula, name: str) -> bool:

@@ -317,6 +317,16 @@ def test_a_number_in_factor_stays_a_number_elsewhere() -> None:
     assert mean.estimate.estimate == pytest.approx(sum(at_v01) / 3)  # every level of the factor, as emmeans
 
 
+def test_names_of_which_some_are_numbers_are_a_factor_where_it_is_said() -> None:
+    site = (pl.col("usubjid").str.slice(-1).cast(pl.Int64) % 3).cast(pl.String).replace({"0": "none"})
+    table = TRIAL.with_columns(site=site)
+    with pytest.raises(Refused, match=r"write factor\(site\) in the formula"):
+        fitted(table, "chg ~ site + arm")
+    fit = fitted(table, "chg ~ factor(site) + arm", covariance="cs")
+    assert fit.terms[1:3] == ("factor(site)2", "factor(site)none")
+    assert [one.levels[0][1] for one in ls_means(fit, "site")] == ["1", "2", "none"]
+
+
 def test_a_counterfactual_mean_is_the_mean_prediction() -> None:
     fit = fitted(formula="chg ~ base + sev + arm * visit")
     mean = next(one for one in ls_means(fit, "arm", by="visit", weights="counterfactual"))

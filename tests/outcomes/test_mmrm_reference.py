@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from keel.domain.errors import Refused
 from keel.outcomes.columns import read_table
 from keel.outcomes.df import Estimate
 from keel.outcomes.lsmeans import contrasts, joint_tests, ls_means
@@ -378,6 +379,30 @@ def test_rs_mmrm_gives_the_same_for_every_covariance_and_df(data: str) -> None:
                     one["SE"],
                     one["df"],
                 )
+
+
+def test_of_two_maxima_the_higher_is_given_and_the_other_told() -> None:
+    """R's mmrm finds the one or the other, by where it starts."""
+    told = reference("maxima")
+    best = min(told["maxima"], key=lambda one: one["m2loglik"])
+    other = max(told["maxima"], key=lambda one: one["m2loglik"])
+    table = read_table(REFERENCE / "sets" / told["data"])
+    fit = fit_mmrm(table, told["formula"], visit="visit", subject="id", covariance=told["covariance"])
+    assert fit.m2loglik == pytest.approx(best["m2loglik"], rel=1e-7)
+    ours = dict(fit.coefficients())
+    for term, *numbers in zip(told["terms"], best["estimate"], best["se"], best["df"], strict=True):
+        within_the_bars(ours[term], *numbers)
+    assert any(f"higher by {other['m2loglik'] - best['m2loglik']:.3g}." in note for note in fit.notes)
+
+
+@pytest.mark.parametrize("covariance", ["us", "toep", "toeph", "ar1", "ar1h", "cs", "csh", "ad", "adh", "sp_exp"])
+def test_a_correlation_from_one_pair_is_refused(covariance: str) -> None:
+    """One person was seen twice, and a correlation of one suits two numbers best: R's mmrm gives 0.005 to 0.16 as a
+    standard error here, on 0.00 degrees of freedom, by where its search happens to stop."""
+    table = read_table(REFERENCE / "sets" / "one_pair.csv")
+    visit = "time" if covariance == "sp_exp" else "visit"
+    with pytest.raises(Refused, match="singular"):
+        fit_mmrm(table, "y ~ arm * visit", visit=visit, subject="id", covariance=covariance)
 
 
 def within_the_bars(mine: Estimate | None, estimate: float, se: float, df: float) -> None:
