@@ -116,11 +116,12 @@ def _counts(table: pl.DataFrame, variable: str, arm: str, rows: np.ndarray, leas
 
 
 def suppressed(counts: Mapping[str, int], *, least: int) -> dict[str, int | None]:
-    """Counts of one whole with the small ones withheld, and a second one where a single gap could be worked out."""
+    """Counts of one whole with the small ones withheld, and more where a gap could be worked out: one alone is what is lacking,
+    and of several that are few together each is known when there are as many gaps as people."""
     hidden = {name for name, count in counts.items() if 0 < count < least}
-    if len(hidden) == 1:
-        others = [name for name in counts if name not in hidden and counts[name] > 0]
-        hidden |= set(sorted(others, key=lambda name: (counts[name], name))[:1])
+    others = sorted((n for n in counts if n not in hidden and counts[n] > 0), key=lambda name: (counts[name], name))
+    while hidden and others and (len(hidden) == 1 or sum(counts[name] for name in hidden) < least):
+        hidden.add(others.pop(0))
     return {name: None if name in hidden else count for name, count in counts.items()}
 
 

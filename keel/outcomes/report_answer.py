@@ -244,14 +244,21 @@ def after_baseline(visits: list[str], judged: Judged) -> list[str]:
 
 
 def small(cells: Mapping[str, tuple[int, int]], sight: Sight) -> frozenset[str]:
-    """Of cells (those with, all) by name, which are withheld: any with 1 to `least − 1` people on either side, and one
-    more where a single gap could be worked out from the rest."""
+    """Of cells (those with, all) by name, which are withheld: any with 1 to `least − 1` people on either side, and more
+    where what is withheld could be worked out from the whole and the rest: one cell alone, or cells that are few together."""
     if sight.rows:
         return frozenset()
-    hidden = {n for n, (with_, all_) in cells.items() if any(0 < k < sight.least for k in (with_, all_ - with_, all_))}
-    if len(hidden) == 1 and len(cells) > 1:
-        others = sorted((n for n in cells if n not in hidden and cells[n][1] > 0), key=lambda n: (cells[n][1], n))
-        hidden |= set(others[:1])
+
+    def few_of(with_: int, all_: int) -> bool:
+        return any(0 < k < sight.least for k in (with_, all_ - with_, all_))
+
+    hidden = {n for n, cell in cells.items() if few_of(*cell)}
+    others = sorted((n for n in cells if n not in hidden and cells[n][1] > 0), key=lambda n: (cells[n][1], n))
+    while hidden and others:
+        together = [sum(cells[n][side] for n in hidden) for side in (0, 1)]
+        if len(hidden) > 1 and not few_of(*together):
+            break
+        hidden.add(others.pop(0))
     return frozenset(hidden)
 
 

@@ -46,15 +46,15 @@ def blinding(report: Report, study: Study, rows: pl.DataFrame, sight: Sight) -> 
     names = [*(arm for arm, _ in study.arms), DONT_KNOW]
     shown = {arm: counts_shown({guess: counted[arm, guess] for guess in names}, sight) for arm, _ in study.arms}
     draft.withheld = any(n is None for cells in shown.values() for n in cells.values())
+    if draft.withheld:
+        # A row of noughts and one gap says what everybody of an arm guessed, and how many were asked fills the gaps.
+        draft.numbers = {"asked": None}
+        draft.refused.append(f"What people guessed is not shown: some of it is {few(sight)}.")
+        return draft
     draft.numbers = {"asked": asked.height, "guesses": shown}
-    lines = tuple(
-        (labels[arm], *(few(sight) if shown[arm][g] is None else str(shown[arm][g]) for g in names)) for arm in shown
-    )
+    lines = tuple((labels[arm], *(str(shown[arm][g]) for g in names)) for arm in shown)
     columns = ("Arm", *(f"Guessed {labels[g]}" for g in names[:-1]), "Did not know")
     draft.tables.append(Table("What people guessed", columns, lines))
-    if draft.withheld:
-        draft.refused.append("The indices are not shown: the guesses behind them could be worked out.")
-        return draft
     _indices(draft, report, arms, asked["guess"].to_list(), labels)
     _by_guess(draft, report, study, rows, asked)
     return draft

@@ -12,6 +12,8 @@ from keel.domain.report import Report
 from keel.outcomes.describe import Flow, consort
 from keel.outcomes.report_answer import Draft, Sight, Study, Table, counts_shown, few
 
+STAGES = ("allocated", "dosed", "completed", "left", "continuing")
+
 
 def flow(report: Report, study: Study, people: pl.DataFrame, sight: Sight) -> Draft:
     draft = Draft()
@@ -24,6 +26,7 @@ def flow(report: Report, study: Study, people: pl.DataFrame, sight: Sight) -> Dr
     check_reconciles(found, people.height, enquiries)
     labels = dict(study.arms)
     whole = counts_shown({"opened": people.height}, sight)
+    arms = _stages_shown(found, sight)
     draft.numbers = {
         **whole,
         "enquiries": enquiries,
@@ -31,7 +34,7 @@ def flow(report: Report, study: Study, people: pl.DataFrame, sight: Sight) -> Dr
         "enrolled": found.enrolled,
         "not_enrolled": counts_shown(found.not_enrolled, sight),
         "not_allocated": found.not_allocated,
-        "arms": {arm: _stages(stages, sight) for arm, stages in found.arms.items()},
+        "arms": arms,
         "left": {arm: counts_shown(why, sight) for arm, why in found.left.items()},
     }
     top = counts_shown(
@@ -44,7 +47,7 @@ def flow(report: Report, study: Study, people: pl.DataFrame, sight: Sight) -> Dr
     )
     if not sight.rows:
         draft.numbers |= _withheld_steps(top, found)
-        draft.withheld = any(value is None for value in top.values())
+        draft.withheld = any(n is None for cells in (top, *arms.values()) for n in cells.values())
 
     def said(count: int | None) -> str:
         return few(sight) if count is None else str(count)
@@ -57,7 +60,7 @@ def flow(report: Report, study: Study, people: pl.DataFrame, sight: Sight) -> Dr
         reasons = tuple((_plain(r), said(n)) for r, n in counts_shown(found.not_enrolled, sight).items())
         draft.tables.append(Table("Why people were not enrolled", ("Reason", "People"), reasons))
     if found.arms:
-        draft.tables.append(_arms(found, labels, sight))
+        draft.tables.append(_arms(arms, labels, sight))
         left = tuple(
             (f"{labels.get(arm, arm)}: {_plain(reason)}", said(count))
             for arm, why in found.left.items()
@@ -107,15 +110,35 @@ def _withheld_steps(top: dict[str, int | None], found: Flow) -> dict[str, Any]:
     }
 
 
-def _arms(found: Flow, labels: dict[str, str], sight: Sight) -> Table:
+def _stages_shown(found: Flow, sight: Sight) -> dict[str, dict[str, int | None]]:
+    """The stages of each arm; what is withheld of one can be worked out neither from its other stages nor from other arms."""
+    shown = {arm: _stages(stages, sight) for arm, stages in found.arms.items()}
+    if sight.rows:
+        return shown
+    # What all arms together come to at a stage stands in other reports; the parts of an arm come to what was allocated to it.
+    rows = [[(arm, stage) for arm in shown] for stage in STAGES] if len(shown) > 1 else []
+    columns = [[(arm, stage) for stage in STAGES if stage != "dosed"] for arm in shown]
+    torn = True
+    while torn:
+        torn = False
+        for line in (*rows, *columns):
+            counts = {(arm, stage): found.arms[arm][stage] for arm, stage in line}
+            gaps = [cell for cell in line if shown[cell[0]][cell[1]] is None and counts[cell]]
+            open_ = sorted((c for c in line if c not in gaps and counts[c]), key=lambda c: (counts[c], c))
+            alone = len(gaps) == 1 or (line in rows and sum(counts[c] for c in gaps) < sight.least)
+            if gaps and open_ and alone:
+                arm, stage = open_[0]
+                shown[arm][stage] = None
+                torn = True
+    return shown
+
+
+def _arms(arms: Mapping[str, Mapping[str, int | None]], labels: dict[str, str], sight: Sight) -> Table:
     rows = []
-    for stage in ("allocated", "dosed", "completed", "left", "continuing"):
-        cells = []
-        for arm in found.arms:
-            count = _stages(found.arms[arm], sight)[stage]
-            cells.append(few(sight) if count is None else str(count))
-        rows.append((stage.capitalize(), *cells))
-    columns = ("Step", *(labels.get(arm, arm) for arm in found.arms))
+    for stage in STAGES:
+        counts = (stages[stage] for stages in arms.values())
+        rows.append((stage.capitalize(), *(few(sight) if count is None else str(count) for count in counts)))
+    columns = ("Step", *(labels.get(arm, arm) for arm in arms))
     note = "Completed, left and continuing add up to allocated."
     return Table("After enrolment", columns, tuple(rows), note)
 

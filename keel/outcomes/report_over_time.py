@@ -8,6 +8,7 @@ Missing values: description uses what was obtained; the MMRM is valid where they
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -59,7 +60,9 @@ def over_time(report: Report, study: Study, rows: pl.DataFrame, sight: Sight) ->
     if not visits:
         draft.refused.append(f"Nobody of the population “{report.population}” has a value of {measure} yet.")
         return draft
-    found = {name: _described(table, visits, report.confidence) for name, table in groups(own, study).items()}
+    tables = groups(own, study)
+    found = {name: _described(table, visits, report.confidence) for name, table in tables.items()}
+    telling = _telling(tables, visits, judged.baseline, sight)
     hidden, unsaid = (_hidden(found, visits, sight, of) for of in ("n", "due"))
     shown = {
         name: {visit: cell for visit, cell in cells.items() if (name, visit) not in hidden}
@@ -67,13 +70,19 @@ def over_time(report: Report, study: Study, rows: pl.DataFrame, sight: Sight) ->
     }
     if not sight.rows:
         shown = {
-            name: {visit: _without_few(cell, (name, visit) in unsaid, sight) for visit, cell in cells.items()}
+            name: {
+                visit: _without_few(cell, bool(unsaid), sight, telling=visit in telling)
+                for visit, cell in cells.items()
+            }
             for name, cells in shown.items()
         }
-    draft.withheld = bool(hidden | unsaid)
+    draft.withheld = bool(hidden | unsaid | telling)
     draft.numbers = {"measure": measure, "population": report.population, "visits": visits, "groups": shown}
-    draft.tables += [_table(name, visits, found[name], hidden, study, sight) for name in found]
-    draft.tables.append(_missing(found, visits, unsaid, study, sight))
+    draft.tables += [_table(name, visits, found[name], hidden, study, sight, telling) for name in found]
+    if unsaid and not sight.rows:
+        draft.refused.append(f"What was obtained of what was due is not shown: some of it is {few(sight)}.")
+    else:
+        draft.tables.append(_missing(found, visits, study, sight))
     draft.figures.append(_figure(report, study, judged, own, visits, shown, sight))
     draft.estimand = _described_estimand(report, study, judged)
     _compare(draft, report, study, judged, own, visits, sight)
@@ -149,10 +158,33 @@ def _hidden(found: dict[str, dict[str, Any]], visits: list[str], sight: Sight, o
     return hidden
 
 
-def _without_few(cell: dict[str, Any], unsaid: bool, sight: Sight) -> dict[str, Any]:
+def _telling(tables: Mapping[str, pl.DataFrame], visits: list[str], baseline: str | None, sight: Sight) -> set[str]:
+    """Visits whose change is withheld from who may not see rows.
+
+    A mean less its change is the baseline of those who have both. Where that is all but few of those whose baseline is
+    known from another line, the difference would tell the baseline of few, of one person to the last digit.
+    """
+    hidden: set[str] = set()
+    if sight.rows:
+        return hidden
+    for table in tables.values():
+        known = table.filter(pl.col("value").is_not_null())
+        lines = [set(known.filter(pl.col("visit") == baseline)["course"])]
+        for visit in visits:
+            at = known.filter((pl.col("visit") == visit) & pl.col("state").is_in(["observed", "missing"]))
+            paired = set(at.filter(pl.col("change").is_not_null())["course"])
+            apart = [at.height - len(paired), *(len(paired ^ line) for line in lines)]
+            if any(0 < people < sight.least for people in apart):
+                hidden.add(visit)
+            else:
+                lines.append(paired)
+    return hidden
+
+
+def _without_few(cell: dict[str, Any], unsaid: bool, sight: Sight, *, telling: bool) -> dict[str, Any]:
     """A cell of enough people, less what in it is about few of them."""
     gone = {"not_due", *(("due",) if unsaid else ())}
-    if 0 < cell["change_n"] < sight.least:
+    if telling or 0 < cell["change_n"] < sight.least:
         gone |= {"change_n", "change", "change_sd", "change_low", "change_high", "d_av"}
     return {name: value for name, value in cell.items() if name not in gone}
 
@@ -164,6 +196,7 @@ def _table(
     hidden: set[tuple[str, str]],
     study: Study,
     sight: Sight,
+    telling: set[str],
 ) -> Table:
     lines = []
     for visit, label in zip(visits, labels_of(visits, study), strict=True):
@@ -174,7 +207,7 @@ def _table(
             continue
         c = cells[visit]
         effect = c["d_av"]
-        few_pairs = not sight.rows and 0 < c["change_n"] < sight.least
+        few_pairs = visit in telling or (not sight.rows and 0 < c["change_n"] < sight.least)
         at_baseline = study.judged is not None and visit == study.judged.baseline
         change = ("–", "–", "–") if few_pairs or at_baseline else _change_cells(c, effect)
         lines.append(
@@ -189,6 +222,8 @@ def _table(
         )
     columns = ("Visit", "n", "Mean", "SD", "95% interval", "Change", "95% interval", "Effect (d_av)")
     note = "Change is from baseline, of those who have both values. d_av: mean change over the root of the mean of both variances."
+    if telling:
+        note += " Where few have one value and not the other, the change is withheld."
     return Table(f"Means: {name}", columns, tuple(lines), note)
 
 
@@ -201,15 +236,11 @@ def _change_cells(c: dict[str, Any], effect: dict[str, Any] | None) -> tuple[str
     return number(c["change"]), between(c["change_low"], c["change_high"]), said
 
 
-def _missing(
-    found: dict[str, dict[str, Any]], visits: list[str], hidden: set[tuple[str, str]], study: Study, sight: Sight
-) -> Table:
+def _missing(found: dict[str, dict[str, Any]], visits: list[str], study: Study, sight: Sight) -> Table:
     def cell(name: str, visit: str) -> str:
         c = found[name].get(visit)
         if c is None:
             return "not asked"
-        if (name, visit) in hidden:
-            return few(sight)
         rest = f", {c['not_due']} not due" if c["not_due"] and sight.rows else ""
         return (f"{c['n']} of {c['due']} ({percent(c['n'] / c['due'])})" if c["due"] else "nobody due") + rest
 

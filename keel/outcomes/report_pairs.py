@@ -91,7 +91,8 @@ def _correlated(
 ) -> dict[str, Any] | None:
     name = f"{pair.x.label} with {pair.y.label}"
     if len(both) < least:
-        said = f"{len(both)} people have" if sight.rows or not len(both) else f"fewer than {least} people have"
+        told = "1 person has" if len(both) == 1 else f"{len(both)} people have"
+        said = told if sight.rows or not len(both) else f"fewer than {least} people have"
         draft.withheld |= not sight.rows
         draft.refused.append(f"{name}: {said} both values, and {least} are the least.")
         return None

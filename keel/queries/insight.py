@@ -197,8 +197,10 @@ def report(*, study: str, report: str, by: Actor, place: str = "") -> ReportPage
     """One report of a study. Refuses an unknown report or study, and a malformed file with all its errors."""
     definition, entry = report_files.report_entry(report)
     # A role that may not see arms has no row of see_insight; the dataset is built without them all the same.
-    data = _dataset(study, by, _place(place), blinded=not access.may(by, "see_arm"))
     sight = Sight(rows=access.may(by, "see_insight_rows"), least=settings.SMALLEST_CELL)
+    if place and not sight.rows:
+        _check_of_today(_place(place))
+    data = _dataset(study, by, _place(place), blinded=not access.may(by, "see_arm"))
     # Only when a report is asked for: the statistics take longer to load than the rest of the server.
     from keel.outcomes.report import compute
 
@@ -217,6 +219,17 @@ def report(*, study: str, report: str, by: Actor, place: str = "") -> ReportPage
 
 def _place(named: str) -> Place:
     return Place.parse(named) if named else journal.stands()
+
+
+def _check_of_today(asked: Place) -> None:
+    """Refuse a place of another day: two reports that lie one entry apart tell what one person entered."""
+    then, now = journal.newest(asked), journal.newest(journal.stands())
+    if then and now and then.recorded_at.date() != now.recorded_at.date():
+        raise refuse(
+            "The report was not read at another place of the journal",
+            "your role sees no rows of single people, and two places differ by what single people entered",
+            "Look at the report as the journal stands now",
+        )
 
 
 def _dataset(study: str, by: Actor, place: Place, *, blinded: bool) -> Dataset:

@@ -29,6 +29,7 @@ from keel.outcomes.progress import step
 from keel.outcomes.proportions import share
 from keel.queries import insight
 from keel.records import journal
+from keel.records.journal import Place
 from keel.records.models import Account, EventRow, MembershipRow
 from keel.web.insight.folder import report_folder
 
@@ -384,6 +385,15 @@ def settled(client: Client, address: str, status: int) -> str:
         if "Stop it" not in text:
             assert answer.status_code == status, text[:600]
             return text
+
+
+def test_who_sees_no_rows_cannot_step_through_the_journal(house: SimpleNamespace) -> None:
+    early = str([place for place, event in journal.tail(Place(), 10_000) if event.kind == "dose_given"][3])
+    study = {"study": "mood", "report": "outcome-over-time"}
+    assert insight.report(**study, by=house.staff["investigator"], place=early).study.id == "mood"
+    with pytest.raises(Refused, match="two places differ by what single people entered"):
+        insight.report(**study, by=house.staff["supervisor"], place=early)
+    assert insight.report(**study, by=house.staff["supervisor"], place=house.place).answer.withheld
 
 
 # ---- published evidence ---------------------------------------------------------------------------------------

@@ -19,9 +19,11 @@ from keel.library.report_files import report
 from keel.outcomes import dataset
 from keel.outcomes.blinding import bang, tally
 from keel.outcomes.dataset import Plan, PlannedVisit, Population
+from keel.outcomes.describe import Flow, suppressed
 from keel.outcomes.mmrm import fit_mmrm
 from keel.outcomes.report import Answer, compute
 from keel.outcomes.report_answer import Judged, Sight, Study, small
+from keel.outcomes.report_flow import STAGES, _stages_shown
 from keel.outcomes.report_states import holds
 
 ALL_ROWS = Sight(rows=True, least=5)
@@ -301,6 +303,10 @@ def test_few_guesses_and_guesses_all_alike_give_no_interval_that_looks_sure() ->
 def test_no_small_cell_is_shown_and_none_can_be_worked_out(pairs: dict[str, tuple[int, int]], least: int) -> None:
     cells = {name: (min(a, b), max(a, b)) for name, (a, b) in pairs.items()}
     hidden = small(cells, Sight(rows=False, least=least))
+    open_ = [name for name, (_, all_) in cells.items() if name not in hidden and all_ > 0]
+    if hidden and open_:
+        together = [sum(cells[name][side] for name in hidden) for side in (0, 1)]
+        assert not any(0 < k < least for k in (*together, together[1] - together[0])), "few together can be worked out"
     for name, (with_, all_) in cells.items():
         if name not in hidden:
             assert not any(0 < k < least for k in (with_, all_ - with_, all_))
@@ -308,6 +314,55 @@ def test_no_small_cell_is_shown_and_none_can_be_worked_out(pairs: dict[str, tupl
         (only,) = hidden
         assert not [n for n, (_, all_) in cells.items() if n != only and all_ > 0], "a single gap could be worked out"
     assert small(cells, Sight(rows=True, least=least)) == frozenset()
+
+
+def test_counts_that_are_few_together_are_not_told_by_the_whole() -> None:
+    assert suppressed({"a": 1, "b": 1, "c": 20, "d": 30}, least=5) == {"a": None, "b": None, "c": None, "d": 30}
+    cells = {"A": (1, 10), "B": (1, 10), "C": (10, 20)}
+    assert small(cells, FEW) == {"A", "B", "C"}, "12 of 40 in all, less 10 of 20, would tell 1 and 1"
+
+
+def test_of_whom_few_were_asked_nothing_is_told() -> None:
+    values = {"00": [30.0, 20.0, 10.0, 9.0], "01": [31.0, 25.0, 20.0, 19.0]}
+    table = rows(values, lambda person: "sham" if int(person) % 2 else "drug", {"00": 1, "01": 2})
+    answer = asked("blinding", table, FEW)
+    assert answer.numbers == {"asked": None} and answer.withheld and not answer.tables and not answer.figures
+
+
+def test_no_baseline_of_one_person_is_left_when_change_is_taken_from_mean() -> None:
+    values: dict[str, list[float | None]] = {f"{i:02d}": [30.0 + i, 20.0, 10.0 + i, 12.0] for i in range(16)}
+    values["03"][2] = None
+    for person in ("01", "05", "07", "09", "11", "13"):
+        values[person][3] = None
+    given = {"arms": (("drug", "Drug"),), "allocation": "single"}
+    cells = asked("outcome-over-time", rows(values, lambda person: "drug"), FEW, **given).numbers["groups"]["everybody"]
+    assert cells["week-1"]["mean"] - cells["week-1"]["change"] == pytest.approx(cells["baseline"]["mean"])
+    assert cells["week-3"]["n"] == 15 and "change" not in cells["week-3"] and "d_av" not in cells["week-3"]
+    assert "change" in cells["week-6"], "six have none: their baseline together tells of nobody"
+    assert all("due" not in cell for cell in cells.values()), "or it would fill the gaps of other visits"
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 8)] * 4), min_size=1, max_size=3))
+def test_no_stage_of_an_arm_can_be_worked_out_from_the_others(drawn: list[tuple[int, int, int, int]]) -> None:
+    arms = {
+        str(i): {"allocated": a + b + c, "dosed": min(d, a + b + c), "completed": a, "left": b, "continuing": c}
+        for i, (a, b, c, d) in enumerate(drawn)
+    }
+    shown = _stages_shown(Flow(99, 99, {}, 0, arms, {}), FEW)
+    for arm, stages in shown.items():
+        assert all(n is None or not 0 < n < 5 for n in stages.values())
+        assert all(n in (None, arms[arm][stage]) for stage, n in stages.items())
+    gaps = [(arm, stage) for arm in arms for stage in STAGES if shown[arm][stage] is None]
+    parts = {"allocated": 1.0, "completed": -1.0, "left": -1.0, "continuing": -1.0}
+    known = [[parts.get(stage, 0.0) if arm == own else 0.0 for arm, stage in gaps] for own in arms]
+    # Of these two other reports show what all arms come to, unless that is few; of one arm alone it is that arm's number.
+    came = {own: [stages[own] for stages in arms.values() if stages[own]] for own in ("allocated", "dosed")}
+    several = [own for own, counts in came.items() if len(counts) > 1 and sum(counts) >= 5]
+    known += [[float(stage == own) for _, stage in gaps] for own in several]
+    rank = np.linalg.matrix_rank(np.array(known)) if gaps else 0
+    for i in range(len(gaps)):
+        one = [float(i == j) for j in range(len(gaps))]
+        assert np.linalg.matrix_rank(np.array([*known, one])) > rank, f"{gaps[i]} of {shown}"
 
 
 def test_few_missing_people_are_not_told_beside_a_share_of_many() -> None:
