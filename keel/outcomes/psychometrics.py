@@ -18,6 +18,7 @@ from scipy import optimize, stats
 from keel.domain.errors import refuse
 
 Matrix = NDArray[np.float64]
+LEAST_UNIQUE = 0.005  # as in R's factanal
 
 
 @dataclass(frozen=True)
@@ -92,23 +93,38 @@ def _omega(cov: Matrix, loadings: Matrix) -> float:
 
 def _one_factor(cov: Matrix) -> Matrix | None:
     """Loadings of one common factor by maximum likelihood (Jöreskog 1967): the uniquenesses are searched on the
-    correlation matrix, between 0.005 and 1, and the loadings follow from the first eigenvector."""
+    correlation matrix, between LEAST_UNIQUE and 1, and the loadings follow from the first eigenvector.
+
+    Where one item's uniqueness ends at its bound (Heywood) the likelihood may have several tops, one for each item that can
+    be taken for the factor itself: each is tried, and the highest kept.
+    """
     spread = np.sqrt(np.diag(cov))
     corr = cov / np.outer(spread, spread)
     if np.linalg.matrix_rank(corr) < len(corr):
         return None
+    found = _uniquenesses(corr, np.clip(1 / np.diag(np.linalg.inv(corr)) * (1 - 0.5 / len(corr)), LEAST_UNIQUE, 1))
+    if (found.x <= LEAST_UNIQUE).any():
+        others = [_uniquenesses(corr, np.where(np.arange(len(corr)) == item, 0.01, 0.6)) for item in range(len(corr))]
+        found = min([found, *others], key=lambda one: float(one.fun))
+    loadings: Matrix = _loadings(corr, found.x) * spread
+    return loadings if loadings.sum() >= 0 else -loadings
 
-    def discrepancy(unique: Matrix) -> float:
+
+def _uniquenesses(corr: Matrix, start: Matrix) -> optimize.OptimizeResult:
+    def discrepancy(unique: Matrix) -> tuple[float, Matrix]:
         root = 1 / np.sqrt(unique)
         rest = np.linalg.eigvalsh(corr * np.outer(root, root))[:-1]
-        return float(np.sum(rest - np.log(rest) - 1))
+        unexplained = _loadings(corr, unique) ** 2 + unique - 1
+        return float(np.sum(rest - np.log(rest) - 1)), unexplained / unique**2
 
-    start = np.clip(1 / np.diag(np.linalg.inv(corr)) * (1 - 0.5 / len(corr)), 0.005, 1)
-    found = optimize.minimize(discrepancy, start, method="L-BFGS-B", bounds=[(0.005, 1)] * len(corr))
-    root = np.sqrt(found.x)
-    values, vectors = np.linalg.eigh(corr / np.outer(root, root))
-    loadings: Matrix = vectors[:, -1] * np.sqrt(max(values[-1] - 1, 0)) * root * spread
-    return loadings if loadings.sum() >= 0 else -loadings
+    bounds = [(LEAST_UNIQUE, 1)] * len(corr)
+    return optimize.minimize(discrepancy, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12})
+
+
+def _loadings(corr: Matrix, unique: Matrix) -> Matrix:
+    root = 1 / np.sqrt(unique)
+    values, vectors = np.linalg.eigh(corr * np.outer(root, root))
+    return np.asarray(vectors[:, -1] * np.sqrt(max(values[-1] - 1, 0)) / root)
 
 
 # ---- how people answer --------------------------------------------------------------------------------------

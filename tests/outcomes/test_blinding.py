@@ -25,6 +25,20 @@ def test_the_crisp_trial_as_published() -> None:
     assert round(james(CRISP).estimate, 4) == 0.7479
 
 
+def test_the_example_of_the_program_bi() -> None:
+    """What R's BI prints for its example, as shown in the README of JuliaHealth/BlindingIndex.jl: three digits."""
+    guesses = Guesses(("treatment", "placebo"), np.array([[48.0, 4.0, 330.0], [22.0, 30.0, 319.0]]))
+    whole = james(guesses)
+    assert [round(v, 3) for v in (whole.estimate, whole.se, whole.ci_low, whole.ci_high)] == [
+        0.896,
+        0.011,
+        0.875,
+        0.918,
+    ]
+    printed = [[round(v, 3) for v in (i.estimate, i.se, i.ci_low, i.ci_high)] for i in bang(guesses)]
+    assert printed == [[0.115, 0.018, 0.08, 0.15], [0.022, 0.019, -0.016, 0.06]]
+
+
 def test_the_ends_of_both_scales() -> None:
     unblinded = Guesses(("a", "b"), np.array([[20.0, 0.0, 0.0], [0.0, 20.0, 0.0]]))
     assert [i.estimate for i in bang(unblinded)] == [1, 1]
