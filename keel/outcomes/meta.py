@@ -610,13 +610,14 @@ def trim_and_fill(
     missing, centre, k = 0, 0.0, len(y)
     for _ in range(100):
         before = missing
-        centre = pool(y[: k - missing], v[: k - missing], method=method).estimate
+        left = k - missing
+        centre = pool(y[:left], v[:left], method=method).estimate if left > 1 else float(y[0])
         distance = y - centre
         ranks = np.empty(k)
         ranks[np.argsort(np.abs(distance), kind="stable")] = np.arange(1, k + 1)
         count = counts[estimator](np.sign(distance) * ranks, k)
-        # Round half to even, as the reference does; never so many that fewer than two studies would remain.
-        missing = min(max(0, round(count)), k - 2)
+        # Round half to even, as the reference does; never so many that no study would remain.
+        missing = min(max(0, round(count)), k - 1)
         if missing == before:
             break
     filled = 2 * centre - y[k - missing :]

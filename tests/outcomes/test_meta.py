@@ -170,6 +170,21 @@ def test_subgroups_are_pooled_apart_and_compared() -> None:
     assert (result.q_between, result.q_df) == (pytest.approx(meta.pool(means, variances, method="FE").q), 1)
 
 
+def test_trim_and_fill_may_leave_one_study_as_metafor_does() -> None:
+    """trimfill of metafor 3.8-1, REML, L0, on these three: two filled on the right, about the one that is left.
+
+    Its error of the count is 1.69: there the one left lies 1e-17 above itself and so has a rank. Here it has none.
+    """
+    y, v = np.array([-0.658659, -0.099451, -0.952396]), np.array([0.0514612, 0.0210206, 0.0928254])
+    filled = meta.trim_and_fill(y, v)
+    assert (filled.side, filled.filled) == ("right", 2)
+    close(
+        [filled.pooled.estimate, filled.pooled.se, filled.pooled.tau2],
+        [-0.099451, 0.310461833032504, 0.421599787791847],
+    )
+    assert filled.se == pytest.approx(4 / 5 * np.sqrt(83.04 / 24))  # the count is 1.6
+
+
 @pytest.mark.parametrize(
     ("y", "v", "options", "says"),
     [
