@@ -17,6 +17,7 @@ import polars as pl
 
 from keel.cli.responses import chosen, given_responses
 from keel.domain.answers import read_answers
+from keel.domain.errors import refuse
 from keel.domain.instrument import Instrument, Mean, Percent, Sum
 from keel.domain.scoring import score
 from keel.outcomes.psychometrics import (
@@ -35,6 +36,9 @@ def analyse(argv: Sequence[str]) -> int:
     parser.add_argument("--version", type=int, help="which version of its definition; needed when there are several")
     given = parser.parse_args(argv)
     one, found = chosen(given_responses(given.lines, given.id), given.id, given.version)
+    bare = next((place for place, line in found if "items" not in line), None)
+    if bare is not None:
+        raise refuse("The answers were not analysed", '"items" is missing', "Add them", where=bare)
     rows = [read_answers(one, line["items"]) for _, line in found]
     numbers = [item.id for item in one.items if item.answers.kind not in ("choice", "many") and not item.optional]
     frame = pl.DataFrame(

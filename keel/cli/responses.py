@@ -113,9 +113,18 @@ def _in_use(id: str, version: int) -> Instrument:
     from keel.cli.house import _django
 
     _django()
+    from django.db import DatabaseError
+
     from keel.queries import definitions
 
-    return definitions.instrument(id, version)
+    try:
+        return definitions.instrument(id, version)
+    except DatabaseError:
+        raise refuse(
+            "No responses were taken",
+            f"version {version} of {id} is not on the shelf, and this machine has no record that holds it",
+            "Name a version of the shelf with --version",
+        ) from None
 
 
 def _scored(one: Instrument, lines: list[Given]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:

@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import io
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -58,10 +59,19 @@ def one_line(line: str, number: int, find: Callable[[str], Instrument]) -> dict[
         asked = parsed(line, number)
         found = find(_named(asked, number))
         said = score(found, asked.get("items"), asked.get("context")).as_json()
+        _check_finite(found, said["scores"], asked.get("context") or {})
         unused = _unused(found, asked.get("context") or {})
         return {**said, "warnings": [*said.get("warnings", ()), *unused]} if unused else said
     except Refused as refused:
         return {"error": str(refused), **_alerts(asked, find)}
+
+
+def _check_finite(one: Instrument, scores: Mapping[str, Any], context: Mapping[str, Any]) -> None:
+    """A score that is no number any more is not printed as one."""
+    wild = [name for name, value in scores.items() if isinstance(value, float) and not math.isfinite(value)]
+    if wild:
+        by = ", ".join(f"context.{name} is {value!r}" for name, value in context.items()) or "an answer is too large"
+        raise refuse("The answers were not scored", f"{wild[0]} is beyond any number: {by}", "Mend it", where=one.id)
 
 
 def _unused(one: Instrument, context: Mapping[str, Any]) -> list[str]:
@@ -109,11 +119,13 @@ def opened(name: str) -> Iterator[IO[str]]:
             sys.stdin.reconfigure(errors="replace")
         yield sys.stdin
         return
-    try:
-        with open(name, encoding="utf-8", errors="replace") as file:
-            yield file
-    except OSError as error:
-        raise refuse(f"{name} was not read", error.strerror or str(error), "Give a file that exists") from None
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(name, encoding="utf-8", errors="replace"))
+        except (OSError, ValueError) as error:  # ValueError: a name that no system takes
+            why = getattr(error, "strerror", None) or str(error)
+            raise refuse(f"{name} was not read", why, "Give a file that exists") from None
+        yield file
 
 
 # ---- keel instruments -----------------------------------------------------------------------------------

@@ -435,3 +435,31 @@ def test_rows_of_bare_separators_below_the_last_are_no_rows(tmp_path: Path, caps
     path.write_text(frame.write_csv() + "," * (frame.width - 1) + "\n" + "," * (frame.width - 1) + "\n")
     assert main(["impute", str(path), *ASKED["impute"][1][1:], "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 24
+
+
+def test_a_score_that_is_no_number_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """-Infinity is no JSON: the line would stop whoever reads it."""
+    path = tmp_path / "lines.jsonl"
+    line = {"instrument": "madrs", "items": [1] * 10, "context": {"baseline_total": 1e-320}}
+    path.write_text(json.dumps(line) + "\n")
+    assert main(["score", "--batch", str(path)]) == 0
+    assert (
+        "pct_reduction is beyond any number: context.baseline_total is" in json.loads(capsys.readouterr().out)["error"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"instrument": "phq-9"}, 'line 1: The answers were not analysed. "items" is missing'),
+        ({"instrument": "gad-7", "items": [1] * 7}, "there are none"),
+        ({"instrument": "phq-9", "items": ["1"] * 9}, "its codes are one of"),
+    ],
+)
+def test_responses_that_cannot_be_analysed_are_refused(
+    line: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+    assert main(["instruments", "analyse", "phq-9", str(path)]) == 1
+    assert said in capsys.readouterr().err
