@@ -155,17 +155,55 @@ class Grid:
         return np.asarray(weight @ self.x / weight.sum())
 
     def hypotheses(self, term: tuple[str, ...]) -> Array:
-        """Rows whose nullity is the hypothesis of a term: products of contrasts of its factors."""
+        """Rows whose nullity is the hypothesis of a term: differences of the levels of its factors, multiplied.
+
+        Where the model lacks a margin of the term (`visit + arm:visit` has no `arm`), all that the cells of its factors
+        can differ by beyond the margins that are there: the arms at each visit.
+        """
         names = {name for label in term for name in _names(self.fit, label)}
-        parts = [np.ones((1, len(self.index)))]
-        for at, name in enumerate(self.names):
-            if name in names:
-                here = self.index[:, at]
-                if isinstance(self.values[at][0], str) or len(self.values[at]) > 1:
-                    parts.append(np.array([(here == level) * 1.0 - (here == 0) for level in range(1, here.max() + 1)]))
-        rows = np.array([np.prod(combination, axis=0) for combination in product(*parts)])
+        varied = [at for at, name in enumerate(self.names) if name in names and len(self.values[at]) > 1]
+        columns = self.fit.data.columns
+        factors = [at for at in varied if isinstance(columns[self.names[at]], Factor)]
+        if self._has_all_margins(term):
+            parts = [self._differences(at) for at in varied]
+        else:
+            parts = [
+                self._beyond_margins(term, factors),
+                *(self._differences(at) for at in varied if at not in factors),
+            ]
+        rows = np.array(
+            [np.prod(combination, axis=0) for combination in product(np.ones((1, len(self.index))), *parts)]
+        )
         slope = self._slope(names)
         return np.asarray(rows @ slope / len(self.index))
+
+    def _differences(self, at: int) -> Array:
+        level = self._cells([at])
+        return np.asarray(level[1:] - level[0])
+
+    def _cells(self, at: Sequence[int]) -> Array:
+        """For each combination of the levels of some columns, 1 at its points of the grid (combinations, points)."""
+        levels = [np.eye(len(self.values[k]))[self.index[:, k]].T for k in at]
+        return np.array([np.prod(one, axis=0) for one in product(np.ones((1, len(self.index))), *levels)])
+
+    def _has_all_margins(self, term: tuple[str, ...]) -> bool:
+        others = [set(one) for one in self.fit.data.formula.terms if not set(term) <= set(one)]
+        factors = [label for label in term if label in self.fit.data.coding.levels]
+        return len(term) == 1 or all(any(set(term) - {label} <= one for one in others) for label in factors)
+
+    def _beyond_margins(self, term: tuple[str, ...], factors: Sequence[int]) -> Array:
+        levels = self.fit.data.coding.levels
+        slopes = {label for label in term if label not in levels}
+        terms = {() if not slopes else term, *self.fit.data.formula.terms}
+        below = [set(one) for one in terms if set(one) < set(term) and {x for x in one if x not in levels} == slopes]
+        cells = self._cells(factors)
+        margins = [np.zeros((1, len(cells)))]
+        for one in below:
+            inside = {name for label in one for name in _names(self.fit, label)}
+            margin = self._cells([at for at in factors if self.names[at] in inside])
+            margins.append(np.asarray((margin @ cells.T) > 0, dtype=np.float64))
+        span = np.vstack(margins)
+        return np.asarray((np.eye(len(cells)) - np.linalg.pinv(span) @ span) @ cells)
 
     def _slope(self, names: set[str]) -> Array:
         """The design, differenced over a unit of each covariate of the term."""

@@ -300,6 +300,31 @@ def test_what_a_gap_leaves_to_test_does_not_depend_on_which_level_comes_first(df
         assert found[1][term][1] == pytest.approx(f, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("formula", "num_df"),
+    [
+        ("chg ~ base + visit + arm:visit", {"base": 1, "visit": 3, "visit:arm": 4}),
+        ("chg ~ visit + base:visit", {"visit": 3, "visit:base": 4}),
+        ("chg ~ 0 + arm:visit + base", {"base": 1, "arm:visit": 7}),
+        ("chg ~ sev/arm + visit", {"sev": 1, "visit": 3, "sev:arm": 2}),
+        ("chg ~ sev + arm:visit + sev:arm:visit", {"sev": 1, "arm:visit": 7, "sev:arm:visit": 7}),
+        ("chg ~ arm + sev:arm:visit", {"arm": 1, "arm:sev:visit": 14}),
+        ("chg ~ (base + arm) * visit", {"base": 1, "arm": 1, "visit": 3, "base:visit": 3, "arm:visit": 3}),
+    ],
+)
+def test_a_term_is_tested_with_all_that_it_adds(formula: str, num_df: dict[str, int]) -> None:
+    """As in SAS's type III, car's and emmeans': the arms at every visit where `arm` itself is not in the model."""
+    fit = fitted(formula=formula, covariance="ar1")
+    tests = dict(joint_tests(fit))
+    assert {term: test.num_df for term, test in tests.items() if test is not None} == num_df
+    last = list(tests)[-1]
+    own = np.array([":".join(fit.data.formula.terms[k]) == last for k in fit.data.coding.term_of_column])
+    of_coefficients = fit.joint_test(np.eye(len(own))[own])
+    if own.sum() == num_df[last]:  # nothing comes after it, so its own coefficients say the same
+        assert of_coefficients is not None and tests[last] is not None
+        assert tests[last].f == pytest.approx(of_coefficients.f, rel=1e-6)
+
+
 def test_a_number_in_factor_stays_a_number_elsewhere() -> None:
     """As in R: `factor(dose) + dose:visit` has a slope per visit, not a level per visit."""
     dose = (pl.col("usubjid").str.slice(-1).cast(pl.Int64) % 3) * 5
