@@ -206,13 +206,20 @@ class Grid:
         return np.asarray((np.eye(len(cells)) - np.linalg.pinv(span) @ span) @ cells)
 
     def _slope(self, names: set[str]) -> Array:
-        """The design, differenced over a unit of each covariate of the term."""
-        numeric = [n for n in names if not isinstance(self.fit.data.columns[n], Factor) and self._is_mean(n)]
+        """The design, differenced over a unit of each covariate of the term. Where a unit leaves the domain of a function (the
+        logarithm of a share), or is lost beside the values, over a thousandth of the spread: it is zero in the same place."""
+        covariates = {n: one for n, one in self.fit.data.columns.items() if n in names and not isinstance(one, Factor)}
+        numeric = [n for n in covariates if self._is_mean(n)]
+        out = self._differenced(dict.fromkeys(numeric, 0.5))
+        if numeric and not (np.isfinite(out).all() and out.any()):
+            out = self._differenced({n: 1e-3 * float(np.std(covariates[n])) for n in numeric})
+        return out
+
+    def _differenced(self, half: Mapping[str, float]) -> Array:
         out = np.zeros_like(self.x)
-        for signs in product((0.5, -0.5), repeat=len(numeric)):
-            shift = dict(zip(numeric, signs, strict=True))
-            sign = float(np.prod([np.sign(s) for s in signs])) if signs else 1.0
-            out += sign * _design(self.fit, self.names, self.values, self.index, shift)
+        for signs in product((1.0, -1.0), repeat=len(half)):
+            shift = {name: sign * step for sign, (name, step) in zip(signs, half.items(), strict=True)}
+            out += float(np.prod(signs)) * _design(self.fit, self.names, self.values, self.index, shift)
         return out
 
     def _is_mean(self, name: str) -> bool:

@@ -463,3 +463,15 @@ def test_responses_that_cannot_be_analysed_are_refused(
     path.write_text(json.dumps(line) + "\n")
     assert main(["instruments", "analyse", "phq-9", str(path)]) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "formula", ["y ~ log(base) + arm * visit", "y ~ sqrt(base) + arm * visit", "y ~ base + arm * visit"]
+)
+@pytest.mark.parametrize("size", [1e-3, 1e20])
+def test_a_covariate_is_tested_in_every_unit(formula: str, size: float, told: Told) -> None:
+    """Half a unit below a share is no logarithm, and half a unit is nothing beside 1e20: the test was null without a word."""
+    asked = ("mmrm", "--formula", formula, "--visit", "visit", "--subject", "id")
+    answers = [told(asked, [{**row, "base": row["base"] * by} for row in trial()])[1] for by in (1.0, size)]
+    of_base = [next(one["p"] for one in answer["tests"] if "base" in one["term"]) for answer in answers]
+    assert of_base[1] == pytest.approx(of_base[0], rel=1e-5)
