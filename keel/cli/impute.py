@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from keel.domain.errors import refuse
 from keel.outcomes import imputation
 from keel.outcomes.columns import alphabetical, read_table, texts
 
+# A sign belongs to a number only at the start of a word: the dashes of a date are none.
+NUMBER = re.compile(r"((?:(?<!\S)-)?\d+(?:\.\d+)?)")
 THEORIES = ("rubin", "conditional-mean")
 
 
@@ -116,8 +119,10 @@ def _result(strategy: str, delta: float, found: imputation.Result) -> dict[str, 
 
 
 def in_order(visits: set[str]) -> list[str]:
-    """Visits that are numbers by size, words by the alphabet."""
-    try:
-        return sorted(visits, key=float)
-    except ValueError:
-        return alphabetical(visits)
+    """Visits by the alphabet, their numbers by size: `week 2` before `week 10`, for the last is the one analysed."""
+
+    def parts(visit: str) -> list[tuple[float, str]]:
+        split = NUMBER.split(visit)
+        return [(float(part), "") if place % 2 else (0.0, part.casefold()) for place, part in enumerate(split)]
+
+    return sorted(alphabetical(visits), key=parts)

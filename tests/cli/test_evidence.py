@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from keel.cli import main
+from keel.cli.impute import in_order
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference/meta/reference.json").read_text())
 METAFOR_ALL_FOUR = (-1.093094505032, 0.455387767061)
@@ -429,6 +430,22 @@ def missing_outcomes(path: Path) -> Path:
     ]
     pl.DataFrame(rows).write_csv(path)
     return path
+
+
+@pytest.mark.parametrize(
+    "visits",
+    [
+        ["week 2", "week 4", "week 10", "week 12"],
+        ["V1", "V2", "V10", "V11"],
+        ["-1", "0.5", "2", "10"],
+        ["day -1", "day 7", "day 30"],
+        ["2026-01-09", "2026-02-05", "2026-11-01"],
+        ["baseline", "wk4", "wk12"],
+        ["post", "pre"],
+    ],
+)
+def test_visits_go_by_their_numbers(visits: list[str]) -> None:
+    assert in_order(set(visits)) == visits
 
 
 def test_impute_gives_every_strategy_and_delta(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
