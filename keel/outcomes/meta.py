@@ -130,7 +130,7 @@ def pool(
     method = {"EE": "FE", "CE": "FE"}.get(method.upper(), method.upper())
     effects, variances, x, names = _checked(effect, variance, method, test, moderators, labels)
     k, p = x.shape
-    unit = _unit(effects, variances)
+    unit = in_units(effects, variances)
     y, v = unit.y, unit.v
     scaled_tau2 = tau_squared(y, v, x, method)
     tau2 = scaled_tau2 * unit.size**2
@@ -229,7 +229,7 @@ def check_studies(
 
 
 @dataclass(frozen=True)
-class _Unit:
+class Unit:
     """Effects about their mean and in units of their typical standard error: y = (effect − mean)/size, v = variance/size².
     Neither a unit of measurement nor a distance from zero then costs digits, or changes where a search stops."""
 
@@ -239,9 +239,10 @@ class _Unit:
     mean: float
 
 
-def _unit(effect: FloatArray, variance: FloatArray) -> _Unit:
+def in_units(effect: FloatArray, variance: FloatArray) -> Unit:
+    """The effects and variances as the searches below see them."""
     size, mean = float(np.sqrt(np.median(variance))), float(effect.mean())
-    return _Unit((effect - mean) / size, variance / size**2, size, mean)
+    return Unit((effect - mean) / size, variance / size**2, size, mean)
 
 
 def _left_over(y: FloatArray, x: FloatArray) -> FloatArray:
@@ -372,7 +373,7 @@ def tau2_interval(
 ) -> tuple[float, float]:
     """Confidence interval of τ² by the Q profile (Viechtbauer 2007)."""
     effects, variances, x, _ = _checked(effect, variance, "FE", "z", moderators, ())
-    unit, df = _unit(effects, variances), len(effects) - x.shape[1]
+    unit, df = in_units(effects, variances), len(effects) - x.shape[1]
     upper, lower = stats.chi2.ppf((1 + level) / 2, df), stats.chi2.ppf((1 - level) / 2, df)
     low, high = (_q_root(unit.y, unit.v, x, float(point)) * unit.size**2 for point in (upper, lower))
     return low, high
@@ -433,7 +434,7 @@ def _prediction(
     return pooled.estimate - half, pooled.estimate + half
 
 
-def _with_moderators(pooled: Pooled, fit: _Fit, scale: float, unit: _Unit) -> Pooled:
+def _with_moderators(pooled: Pooled, fit: _Fit, scale: float, unit: Unit) -> Pooled:
     """Adds the joint test of all moderators and R²: the share of τ² that they explain, without τ² (FE) the adjusted R² of the
     weighted regression. There is none where nothing was to be explained."""
     m = len(fit.beta) - 1

@@ -33,7 +33,7 @@ from scipy import optimize, stats
 
 from keel.domain.errors import refuse
 from keel.outcomes.columns import BoolArray, FloatArray, IntArray
-from keel.outcomes.meta import Coefficient, check_studies, coefficient, critical_value
+from keel.outcomes.meta import Coefficient, check_studies, coefficient, critical_value, in_units
 
 METHODS = ("REML", "ML")
 TESTS = ("z", "t")
@@ -149,9 +149,11 @@ def pool_levels(
     """
     method = method.upper()
     _check_choices(method, test, df, robust, rho)
-    y, v, x, names = check_studies(effect, variance, moderators, labels)
+    effects, variances, x, names = check_studies(effect, variance, moderators, labels)
+    unit = in_units(effects, variances)
+    square = unit.size**2
     codes = np.unique(np.array(study), return_inverse=True)[1].astype(np.int64)
-    model = _model(y, v, x, codes, rho, restricted=method == "REML")
+    model = _model(unit.y, unit.v, x, codes, rho, restricted=method == "REML")
     _check_told_apart(model)
     found = _highest(model)
     if robust:
@@ -159,14 +161,20 @@ def pool_levels(
     else:
         covariance, dfs = found.phi, _dfs(x, codes, model, test, df)
         joint = _moderators(found, dfs)
-    rows = zip(names, found.beta, np.sqrt(np.diag(covariance)), dfs, strict=True)
+    beta = unit.size * found.beta + unit.mean * (np.arange(model.p) == 0)
+    rows = zip(names, beta, unit.size * np.sqrt(np.diag(covariance)), dfs, strict=True)
     coefficients = tuple(
         coefficient(name, float(b), float(se), float(d), critical_value(level, float(d))) for name, b, se, d in rows
     )
     fixed = _point(model, np.zeros(2))
     typical = _typical_variance(model)
     both = float(found.theta.sum())
-    low, high = _prediction(coefficients[0], both, level) if model.p == 1 else (None, None)
+    asked = level if intervals else None
+    levels = (
+        _level(model, found, 0, asked, typical, square),
+        _level(model, found, 1, asked, typical, square),
+    )
+    low, high = _prediction(coefficients[0], both * square, level) if model.p == 1 else (None, None)
     return PooledLevels(
         method,
         "t" if robust else test,
@@ -177,7 +185,7 @@ def pool_levels(
         model.k,
         model.studies,
         coefficients,
-        _levels(model, found, level if intervals else None, typical),
+        levels,
         100 * both / (both + typical),
         1 + both / typical,
         fixed.rss,
@@ -185,7 +193,7 @@ def pool_levels(
         float(stats.chi2.sf(fixed.rss, model.k - model.p)),
         low,
         high,
-        found.loglik,
+        found.loglik - (model.k - (model.p if model.restricted else 0)) * float(np.log(unit.size)),
         *joint,
     )
 
@@ -416,13 +424,14 @@ def _typical_variance(model: _Model) -> float:
     return (model.k - model.p) / (trace - float(np.trace(np.linalg.solve(xwx, xwwx))))
 
 
-def _levels(model: _Model, found: _Point, level: float | None, typical: float) -> tuple[Level, Level]:
-    both = float(found.theta.sum())
-    names = ("between studies", "within studies")
-    shares = [100 * float(value) / (both + typical) for value in found.theta]
-    ends = [_profile_interval(model, found, place, level, typical) if level else (None, None) for place in (0, 1)]
-    one, two = (Level(names[i], float(found.theta[i]), ends[i][0], ends[i][1], shares[i]) for i in (0, 1))
-    return one, two
+def _level(model: _Model, found: _Point, place: int, level: float | None, typical: float, square: float) -> Level:
+    """One level in the unit of the data, whose square is `square` times that of the model."""
+    name, variance = ("between studies", "within studies")[place], float(found.theta[place])
+    share = 100 * variance / (float(found.theta.sum()) + typical)
+    if level is None:
+        return Level(name, square * variance, None, None, share)
+    low, high = _profile_interval(model, found, place, level, typical)
+    return Level(name, square * variance, square * low, square * high, share)
 
 
 def _profile_interval(model: _Model, found: _Point, place: int, level: float, typical: float) -> tuple[float, float]:
@@ -467,9 +476,21 @@ def _robust(model: _Model, found: _Point, names: Sequence[str]) -> tuple[FloatAr
     covariance = score.T @ score
     _check_shared(np.einsum("njj->j", parts) - np.einsum("njk,njk->j", ties, ties), phi, names)
     dfs = np.array([_satterthwaite(parts[:, j, j], ties[:, j, :]) for j in range(model.p)])
+    _check_spread(covariance, phi)
     if model.p == 1:
         return covariance, dfs, (None, None, None)
     return covariance, dfs, _hotelling(found.beta[1:], covariance[1:, 1:], parts[:, 1:, 1:], ties[:, 1:, :])
+
+
+def _check_spread(covariance: FloatArray, phi: FloatArray) -> None:
+    if (np.diag(covariance) <= 1e-24 * np.diag(phi)).any():
+        raise refuse(
+            "The robust error was not computed",
+            "all studies agree exactly with the model, so it would be zero",
+            "Leave out --robust",
+            where="effect",
+            code="constant",
+        )
 
 
 def _check_shared(expected: FloatArray, phi: FloatArray, names: Sequence[str]) -> None:

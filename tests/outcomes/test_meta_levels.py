@@ -178,15 +178,20 @@ def test_one_effect_and_no_correlation_is_the_plain_model() -> None:
     assert [found.coefficients[0].estimate, found.tau2] == pytest.approx([plain.estimate, plain.tau2], rel=1e-4)
 
 
-def test_rows_may_stand_in_any_order_and_in_any_unit() -> None:
-    table = SETS["many"]
+@pytest.mark.parametrize(("unit", "shift"), [(1e-5, 0.0), (1e-40, 0.0), (1e9, 0.0), (1.0, 1e7)])
+def test_rows_may_stand_in_any_order_in_any_unit_and_far_from_zero(unit: float, shift: float) -> None:
+    table = SETS["few"]
     y, v, study = (table[name].to_numpy() for name in ("yi", "vi", "study"))
-    found = pool_levels(y, v, study.tolist(), robust="cr2", intervals=False)
+    found = pool_levels(y, v, study.tolist(), robust="cr2")
     order = np.random.default_rng(1).permutation(len(y))
-    moved = pool_levels(1e-5 * y[order], 1e-10 * v[order], study[order].tolist(), robust="cr2", intervals=False)
+    moved = pool_levels(unit * y[order] + shift, unit**2 * v[order], study[order].tolist(), robust="cr2")
     one, two = found.coefficients[0], moved.coefficients[0]
-    assert [two.estimate, two.se] == pytest.approx([1e-5 * one.estimate, 1e-5 * one.se], rel=1e-7)
-    assert [two.df, two.p, moved.i2] == pytest.approx([one.df, one.p, found.i2], rel=1e-6)
+    assert [(two.estimate - shift) / unit, two.se / unit] == pytest.approx([one.estimate, one.se], rel=1e-6)
+    assert [two.df, moved.i2, moved.q] == pytest.approx([one.df, found.i2, found.q], rel=1e-6)
+    for mine, theirs in zip(moved.levels, found.levels, strict=True):
+        assert mine.low is not None and mine.high is not None
+        scaled = [part / unit**2 for part in (mine.variance, mine.low, mine.high)]
+        assert scaled == pytest.approx([theirs.variance, theirs.low, theirs.high], rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +206,7 @@ def test_rows_may_stand_in_any_order_and_in_any_unit() -> None:
         (4, "aabb", {"method": "DL"}, "'DL'"),
         (4, "aabb", {"test": "knha"}, "'knha'"),
         (1, "a", {}, "there is 1"),
+        (6, "aabbcc", {"robust": "cr2", "moderators": np.arange(6)[:, None]}, "agree exactly with the model"),
         (5, "aabbc", {"moderators": np.array([[0.0], [0], [0], [0], [1]]), "robust": "cr2"}, "one study alone"),
     ],
 )
