@@ -241,6 +241,23 @@ def test_states_of_people_keep_the_unknown_apart() -> None:
     np.testing.assert_array_equal(changed, [-1, -1, nan, 0, -1])
 
 
+@pytest.mark.parametrize("mode", ["parallel", "serial"])
+def test_the_delta_errors_of_two_mediators_are_lavaans(mode: str) -> None:
+    theirs = json.loads((HERE / "associations/lavaan.json").read_text())[mode]
+    mediators = np.column_stack([column("meq30"), column("piq")])
+    found = mediate(
+        column("wai"),
+        mediators,
+        column("grid_hamd_wk4"),
+        covariates=COVARIATES,
+        serial=mode == "serial",
+        interval="delta",
+    )
+    effects = [*found.specific, found.indirect, found.direct, found.total]
+    assert [e.estimate for e in effects] == pytest.approx(theirs["estimate"], rel=1e-5)
+    assert [e.se for e in effects] == pytest.approx(theirs["se"], rel=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["log-log", "plain"])
 def test_kaplan_meier_agrees_with_survfit(kind: str) -> None:
     r = R["survival"]
