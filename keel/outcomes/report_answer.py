@@ -267,6 +267,10 @@ def counts_shown(counts: Mapping[str, int], sight: Sight) -> dict[str, int | Non
     return dict(counts) if sight.rows else suppressed(counts, least=sight.least)
 
 
+WITHHELD = "withheld"
+"""What stands in a cell that whoever asks may not see; the page says above its tables what that means."""
+
+
 def few(sight: Sight) -> str:
     return f"fewer than {sight.least}, or withheld with them"
 

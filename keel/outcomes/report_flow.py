@@ -10,7 +10,7 @@ import polars as pl
 from keel.domain.errors import refuse
 from keel.domain.report import Report
 from keel.outcomes.describe import Flow, consort
-from keel.outcomes.report_answer import Draft, Sight, Study, Table, counts_shown, few
+from keel.outcomes.report_answer import WITHHELD, Draft, Sight, Study, Table, counts_shown
 
 STAGES = ("allocated", "dosed", "completed", "left", "continuing")
 
@@ -50,7 +50,7 @@ def flow(report: Report, study: Study, people: pl.DataFrame, sight: Sight) -> Dr
         draft.withheld = any(n is None for cells in (top, *arms.values()) for n in cells.values())
 
     def said(count: int | None) -> str:
-        return few(sight) if count is None else str(count)
+        return WITHHELD if count is None else str(count)
 
     steps = [("Courses opened", said(whole["opened"])), *((name.capitalize(), said(n)) for name, n in top.items())]
     if len(labels) > 1:
@@ -137,7 +137,7 @@ def _arms(arms: Mapping[str, Mapping[str, int | None]], labels: dict[str, str], 
     rows = []
     for stage in STAGES:
         counts = (stages[stage] for stages in arms.values())
-        rows.append((stage.capitalize(), *(few(sight) if count is None else str(count) for count in counts)))
+        rows.append((stage.capitalize(), *(WITHHELD if count is None else str(count) for count in counts)))
     columns = ("Step", *(labels.get(arm, arm) for arm in arms))
     note = "Completed, left and continuing add up to allocated."
     return Table("After enrolment", columns, tuple(rows), note)

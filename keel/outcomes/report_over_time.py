@@ -26,6 +26,7 @@ from keel.outcomes.mmrm import fit_mmrm
 from keel.outcomes.report_answer import (
     ALL,
     HAPPENED,
+    WITHHELD,
     Course,
     Draft,
     Judged,
@@ -203,7 +204,7 @@ def _table(
         if visit not in cells:
             continue
         if (name, visit) in hidden:
-            lines.append((label, few(sight), *("–",) * 6))
+            lines.append((label, WITHHELD, *("–",) * 6))
             continue
         c = cells[visit]
         effect = c["d_av"]
@@ -270,13 +271,14 @@ def _figure(
             for (_,), one in known.group_by("course", maintain_order=True)
         )
     # With several arms the mean of everybody would hide what differs between them.
-    drawn = [name for name in shown if name != ALL or len(shown) == 1]
+    known_of = {name: [c for c in cells.values() if c["mean"] is not None] for name, cells in shown.items()}
+    drawn = [name for name in shown if name != ALL and known_of[name]] or [ALL]
     means = tuple(
         (
             name,
             tuple(
                 Mean(place[visit], cell["mean"], cell["mean_low"], cell["mean_high"])
-                for visit, cell in shown[name].items()
+                for visit, cell in shown.get(name, {}).items()
                 if cell["mean"] is not None
             ),
         )

@@ -24,6 +24,7 @@ from keel.outcomes.proportions import share
 from keel.outcomes.report_answer import (
     ALL,
     HAPPENED,
+    WITHHELD,
     Draft,
     Flows,
     Judged,
@@ -174,7 +175,7 @@ def _in_cell(group: str, cell: Any, shown: Mapping[str, Any], sight: Sight) -> s
         return "nobody due"
     found = shown[group]
     if found is None:
-        return few(sight)
+        return WITHHELD
     missing = f"; {found['unknown']} missing" if found["unknown"] and sight.rows else ""
     if not found["n"]:
         return "none known" + missing

@@ -11,7 +11,7 @@ from datetime import date
 import polars as pl
 
 from keel.domain.report import Report
-from keel.outcomes.report_answer import Calendar, Draft, Sight, Study, Table, counts_shown, few, members
+from keel.outcomes.report_answer import WITHHELD, Calendar, Draft, Sight, Study, Table, counts_shown, members
 
 MOST_YEARS = 2
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
@@ -54,7 +54,7 @@ def _table(draft: Draft, one: int, held: pl.DataFrame, doses: pl.DataFrame, sigh
     draft.numbers["years"][str(one)] = counted
     draft.withheld |= any(n is None for counts in counted.values() for n in counts.values())
     lines = tuple(
-        (MONTHS[i], *(few(sight) if counts[month] is None else str(counts[month]) for counts in counted.values()))
+        (MONTHS[i], *(WITHHELD if counts[month] is None else str(counts[month]) for counts in counted.values()))
         for i, month in enumerate(months)
     )
     note = "Visits at which something was answered, by the day of the answer; people count once a month."

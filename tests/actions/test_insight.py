@@ -403,7 +403,10 @@ def test_published_evidence_stands_beside_what_comes_out_of_it(house: SimpleName
     at = browser(house, "supervisor")
     whole = at.get("/insight/published/").content.decode()
     assert whole.count("<svg") == 2 * 2 * 3, "a forest and a funnel of each pool, wide and narrow"
-    assert "not verified" in whole and "Marked as corrected in the source" in whole
+    davis = at.get("/insight/published/", {"trial": "davis-2021"}).content.decode()
+    assert (
+        'href="?trial=davis-2021"' in whole and "not verified" in davis and "Marked as corrected in the source" in davis
+    )
     differing = at.get("/insight/published/", {"trial": "carhart-harris-2021", "which": "differs"}).content.decode()
     assert "a Wald interval that ends at 46" in differing and "Davis 2021</h2>" not in differing
     assert at.get("/insight/published/", {"trial": "comp001", "which": "same"}).status_code == 200, "unknown is all"

@@ -29,7 +29,7 @@ WHICH = {
 }
 STATES = {
     "same": ("clear", "the same"),
-    "differs": ("caution", "not the same"),
+    "differs": ("caution", "differs"),
     "not_computed": ("unknown", "not computed"),
 }
 PARTS = {
@@ -191,7 +191,7 @@ def _pooled(pool: Pool) -> Pooled:
 
 def _line(line: Compared) -> Line:
     verdict = "same" if line.agrees else "not_computed" if line.recomputed is None else "differs"
-    ours = "–" if line.recomputed is None else shown(line.recomputed, line.digits + 2)
+    ours = "–" if line.recomputed is None else shown(line.recomputed, line.digits + 1)
     part = PARTS.get(line.part, line.part.replace("_", " "))
     return Line(part, shown(line.printed, line.digits), ours, *STATES[verdict])
 
