@@ -75,9 +75,9 @@ def say(text: str) -> None:
 def plain(value: Any) -> Any:
     """A value as JSON has it: frozen values become objects, arrays lists, what is not a number null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: _held(field.name, plain(getattr(value, field.name))) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {str(key): plain(part) for key, part in value.items()}
+        return {str(key): _held(str(key), plain(part)) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(part) for part in value]
     if isinstance(value, np.ndarray):
@@ -87,6 +87,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _held(key: str, value: Any) -> Any:
+    """A probability is never 0: what is smaller than a double can hold is printed as the smallest that it holds."""
+    is_p = key in ("p", "q_p", "p_adjusted") or key.endswith("_p")
+    return sys.float_info.min if is_p and isinstance(value, float) and value == 0.0 else value
 
 
 def show(answer: dict[str, Any], indent: str = "") -> None:

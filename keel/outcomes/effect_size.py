@@ -39,6 +39,8 @@ from scipy import optimize, special, stats
 from keel.domain.errors import refuse
 from keel.outcomes.columns import FloatArray
 
+MOST_PEOPLE = 1e10
+
 # measure -> the columns it needs, in the order they are read
 NEEDS: dict[str, tuple[str, ...]] = {
     "MD": ("m1", "sd1", "n1", "m2", "sd2", "n2"),
@@ -160,6 +162,7 @@ def _check_possible(measure: str, columns: Mapping[str, FloatArray]) -> None:
     for name, column in columns.items():
         if name in ("n", "n1", "n2"):
             _refuse_where(column < fewest, column, name, f"this effect needs at least {fewest} people in a group")
+            _refuse_where(column > MOST_PEOPLE, column, name, "there are not so many people")
         elif name.startswith("sd"):
             _refuse_where(column <= 0, column, name, "a standard deviation is greater than zero")
         elif name == "r":

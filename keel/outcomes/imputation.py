@@ -37,7 +37,7 @@ import polars as pl
 from scipy import stats
 
 from keel.domain.errors import Refused, refuse
-from keel.outcomes.columns import BoolArray, FloatArray, IntArray, check_full_rank, design, numbers, texts
+from keel.outcomes.columns import BoolArray, FloatArray, IntArray, check_full_rank, design, is_constant, numbers, texts
 from keel.outcomes.covariance import is_singular
 from keel.outcomes.mmrm import fit_mmrm
 from keel.outcomes.progress import step
@@ -188,9 +188,18 @@ def _check(trial: Repeated) -> None:
                 where=name,
                 code="too-few",
             )
-        if np.ptp(trial.y[seen, t]) == 0:
+        if is_constant(trial.y[seen, t]):
             raise refuse(
                 "The outcomes were not imputed", f"every value at visit {name} is the same", where=name, code="constant"
+            )
+        left = trial.y[seen, t] - x[seen] @ np.linalg.lstsq(x[seen], trial.y[seen, t], rcond=None)[0]
+        if float(np.abs(left).max()) <= 1e-12 * float(np.abs(trial.y[seen, t]).max()):
+            raise refuse(
+                "The outcomes were not imputed",
+                f"arm and covariates explain every value at visit {name} exactly",
+                "Look for a covariate that repeats the outcome",
+                where=name,
+                code="no_residual",
             )
 
     seen = (~trial.missing).astype(np.int64)

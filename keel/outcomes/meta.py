@@ -265,7 +265,7 @@ def _check_spread(fit: _Fit, test: str, y: FloatArray) -> None:
 
 
 def _is_rounding(fit: _Fit, y: FloatArray) -> bool:
-    return fit.rss <= 1e-29 * float(fit.weights @ y**2)
+    return fit.rss <= 1e-26 * float(fit.weights @ y**2)
 
 
 def critical_value(level: float, df: float) -> float:

@@ -475,3 +475,27 @@ def test_a_covariate_is_tested_in_every_unit(formula: str, size: float, told: To
     answers = [told(asked, [{**row, "base": row["base"] * by} for row in trial()])[1] for by in (1.0, size)]
     of_base = [next(one["p"] for one in answer["tests"] if "base" in one["term"]) for answer in answers]
     assert of_base[1] == pytest.approx(of_base[0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "made", [lambda base: 5 + base * 1e-17, lambda base: base + 1e-13 * np.sin(base), lambda base: 2 * base]
+)
+def test_an_outcome_that_is_only_its_covariate_is_not_imputed(made: Any, told: Told) -> None:
+    rows = [{**row, "y": None if row["y"] is None else float(made(row["base"]))} for row in trial()]
+    status, _, error = told(ASKED["impute"][1], rows)
+    assert status == 1
+    assert error.startswith("V1: ")
+
+
+def test_no_probability_is_printed_as_zero(told: Told) -> None:
+    answer = told(
+        ("meta", "--effect", "yi", "--variance", "vi"), [{**row, "yi": row["yi"] + 100} for row in studies()]
+    )[1]
+    assert 0 < answer["p"] < 1e-300
+
+
+def test_nobody_has_so_many_people(told: Told) -> None:
+    rows = [{"a": 3, "n1": 1e15, "c": 5, "n2": 20}, {"a": 4, "n1": 1e15, "c": 5, "n2": 20}]
+    status, _, error = told(("effect-size", "--measure", "OR"), rows)
+    assert status == 1
+    assert error.startswith("n1, row 1: ")
