@@ -306,3 +306,8 @@ def test_an_event_without_room_for_its_words_lies_clear_of_the_name_of_a_limit()
     (name,) = [box for text, box in labels(chart.narrow) if text == "physician systolic"]
     dots = [float(y) for y in re.findall(r'<circle cx="[^"]+" cy="([^"]+)" r="2" class="c-event"', chart.narrow)]
     assert dots and max(dots) + 2 <= name.top
+
+
+def test_a_year_is_light_enough_that_a_page_may_hold_two() -> None:
+    chart = c.year(c.Year("2026", 2026, {date(2026, 3, day): 1 + day % 4 for day in range(1, 32)}, what="visits"))
+    assert len(chart.wide) + len(chart.narrow) < 40_000

@@ -204,6 +204,10 @@ def _year(data: Year, width: float) -> Drawing:
         sum_of_month = sum(n for day, n in data.counts.items() if day.month == i + 1)
         canvas.text(width, y + row / 2 + 3, str(sum_of_month), "c-text", anchor="end")
         first = date(data.year, i + 1, 1)
+        # The days of a month are one mark: one each would be most of the weight of a page with two years.
+        days = ((date(data.year + (i == 11), (i + 1) % 12 + 1, 1)) - first).days
+        place = f"{y:.1f}h{cell - 1.5:.1f}v{row - 3:.1f}h{1.5 - cell:.1f}z"
+        canvas.path("".join(f"M{left + day * cell:.1f} {place}" for day in range(days)), "c-phase")
         while first.month == i + 1:
             _day(
                 canvas,
@@ -223,7 +227,6 @@ def _year(data: Year, width: float) -> Drawing:
 
 def _day(canvas: Canvas, x: float, y: float, cell: float, row: float, n: int, most: int, today: bool) -> None:
     width, height = cell - 1.5, row - 3
-    canvas.rect(x, y, width, height, "c-phase")
     if n:
         # The count is the height of the filling: it stands without colour and prints in grey.
         filled = height * n / most
