@@ -138,7 +138,7 @@ class Structure:
 
     def start(self, sigma: Array) -> Array:
         """Parameters near a positive definite matrix (m, m); the spatial one takes the mean correlation of neighbours for
-        that over the median distance."""
+        that over the median distance, over a short one where it is none."""
         if self.name == "us":
             return to_elements(sigma)
         sd = np.sqrt(np.diag(sigma))
@@ -146,8 +146,11 @@ class Structure:
         level = np.log(sd) if self.heterogeneous else np.array([np.log(np.mean(sd**2)) / 2])
         if self.distance is not None:
             apart = self.distance[self.distance > 0]
-            near = float(np.clip(np.diag(r, 1).mean(), 0.05, 0.95)) if len(r) > 1 else 0.4
-            log_rho = np.log(near) / (float(np.median(apart)) if apart.size else 1.0)
+            near = float(np.diag(r, 1).mean()) if len(r) > 1 else 0.4
+            far = (
+                0.5 if near > 0.05 else 0.1
+            )  # visits that are nearly independent are so from the shortest times apart on
+            log_rho = np.log(np.clip(near, 0.05, 0.95)) / (float(np.quantile(apart, far)) if apart.size else 1.0)
             return np.array([2 * level[0], log_rho - np.log(-np.expm1(log_rho))])
         neighbours = np.diag(r, 1)
         family = self.name.removesuffix("h")
