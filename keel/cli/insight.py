@@ -19,7 +19,17 @@ HERE = Actor(id="command-line", role="data_manager", site="*")
 
 
 def run(command: str, argv: Sequence[str]) -> int:
-    return {"report": report, "export": dataset}[command](list(argv))
+    from django.db import DatabaseError
+
+    try:
+        return {"report": report, "export": dataset}[command](list(argv))
+    except DatabaseError as error:
+        raise refuse(
+            "The record was not read",
+            str(error),
+            "Say with KEEL_HOME where it lies, or make it with `keel migrate`",
+            where=f"keel {command}",
+        ) from None
 
 
 def report(argv: list[str]) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from django.db import OperationalError
 
 from keel.cli import main
 from keel.outcomes import imputation
@@ -499,3 +500,15 @@ def test_nobody_has_so_many_people(told: Told) -> None:
     status, _, error = told(("effect-size", "--measure", "OR"), rows)
     assert status == 1
     assert error.startswith("n1, row 1: ")
+
+
+@pytest.mark.parametrize(("command", "part"), [("report", "report"), ("export", "dataset")])
+def test_a_machine_without_a_record_is_told(
+    command: str, part: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unread(argv: list[str]) -> int:
+        raise OperationalError("no such table: journal_event")
+
+    monkeypatch.setattr(f"keel.cli.insight.{part}", unread)
+    assert main([command, "dataset" if command == "export" else "levin-2024", "--study", "x", "--out", "x"]) == 1
+    assert "The record was not read. no such table" in capsys.readouterr().err
