@@ -188,9 +188,9 @@ def export(argv: list[str]) -> int:
     `keel export instrument ID --as fhir|redcap|xlsform [--out FILE]`: a questionnaire as a form.
     `keel export responses [FILE] --as fhir|redcap|csv|parquet|r|spss|stata`: responses to one instrument."""
     if argv[:1] == ["dataset"]:
-        from keel.cli.insight import dataset
+        from keel.cli import insight
 
-        return dataset(argv)
+        return insight.run("export", argv)
     if argv[:1] == ["responses"]:
         from keel.cli import responses
 
