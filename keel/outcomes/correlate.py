@@ -302,10 +302,12 @@ def n_behind(r: float, p: float, *, r_digits: int = 2, p_digits: int = 3, most: 
     What a paper prints is rounded: every r and p that would have been printed so is allowed.
     """
     n = np.arange(4, most + 1)
-
-    def p_of(size: float) -> FloatArray:
-        return np.asarray(2 * stats.t.sf(size * np.sqrt((n - 2) / (1 - size**2)), n - 2))
-
     half_r, half_p = 0.5 * 10.0**-r_digits, 0.5 * 10.0**-p_digits
-    least, largest = p_of(min(abs(r) + half_r, 1 - 1e-12)), p_of(max(abs(r) - half_r, 0.0))
+    least, largest = p_of(min(abs(r) + half_r, 1 - 1e-12), n), p_of(max(abs(r) - half_r, 0.0), n)
     return tuple(int(k) for k in n[(least <= p + half_p) & (largest >= p - half_p)])
+
+
+def p_of(r: float, n: int | IntArray) -> FloatArray:
+    """Two-sided p of a Pearson r, -1 < r < 1, among n people (one number or many): Student's t on n − 2."""
+    df = np.asarray(n) - 2
+    return np.asarray(2 * stats.t.sf(abs(r) * np.sqrt(df / (1 - r**2)), df))

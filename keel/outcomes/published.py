@@ -18,6 +18,7 @@ import numpy as np
 from scipy import stats
 
 from keel.outcomes import effect_size, meta, proportions
+from keel.outcomes.correlate import p_of
 
 Row = Mapping[str, Any]
 
@@ -219,15 +220,11 @@ def _correlations(table: Row) -> Iterator[Line]:
     for row in table["correlations"]:
         r, n = row["r"], row["n"]
         edge = 0.5 * 10.0 ** -row["r_digits"]
-        p, nearest = (_p_of(value, n) for value in (r, np.sign(r) * min(abs(r) + edge, 1 - 1e-12)))
-        farthest = _p_of(np.sign(r) * max(abs(r) - edge, 0.0), n)
+        p, nearest = (float(p_of(value, n)) for value in (r, np.sign(r) * min(abs(r) + edge, 1 - 1e-12)))
+        farthest = float(p_of(np.sign(r) * max(abs(r) - edge, 0.0), n))
         slack = max(p - nearest, 0.0) if p > row["p"] else max(farthest - p, 0.0)
         definition = f"two-sided t test of r with n = {n}; {_fisher(r, n)}"
         yield Line(row["study"], f"{row['pair']}, r = {r:g}", "p", definition, row["p"], p, row, slack)
-
-
-def _p_of(r: float, n: int) -> float:
-    return float(2 * stats.t.sf(abs(r) * np.sqrt((n - 2) / (1 - r**2)), n - 2))
 
 
 def _fisher(r: float, n: int) -> str:
